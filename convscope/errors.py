@@ -1,0 +1,17 @@
+"""The errors that end a command: each is one line for a person, and knows its exit code."""
+
+
+class ConvscopeError(Exception):
+    """Something failed while doing what was asked; the command line prints it and exits 1."""
+
+    exit_code = 1
+
+
+class UsageError(ConvscopeError, ValueError):
+    """The request itself is wrong (a flag, a name, a configuration value); exits 2."""
+
+    exit_code = 2
+
+
+class DataError(ConvscopeError):
+    """A file or archive is missing, broken or not what it should be; names the file and the reason."""

@@ -1,0 +1,122 @@
+"""The layers of `numpy_nn` as PyTorch modules: learnable kernels, the arithmetic by `torch.nn.functional`."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+
+IntOrPair = int | tuple[int, int]
+
+
+class Conv2D(nn.Module):
+    """Cross-correlation of (N, C, H, W) with learnable kernels, as `numpy_nn.Conv2D` computes it by hand.
+
+    ``y[n, o, i, j] = bias[o] + sum over c, u, v of weight[o, c, u, v] * x[n, c, i*S + u - P, j*S + v - P]``
+
+    Kernels start with Xavier's uniform law (Glorot & Bengio 2010, eq. 16), biases at zero.
+
+    Args:
+        in_channels: C.
+        out_channels: number of kernels, O.
+        kernel_size, stride, padding: an integer or a (height, width) pair; `padding` also takes ``"same"``.
+        bias: whether each output channel has an offset.
+
+    Attributes:
+        weight: (O, C, KH, KW).
+        bias: (O,) or None.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: IntOrPair | str = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size: tuple[int, int] = _pair(kernel_size)
+        self.stride: tuple[int, int] = _pair(stride)
+        self.padding: tuple[int, int] | str = padding if isinstance(padding, str) else _pair(padding)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self.kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, O, OH, OW) with ``OH = floor((H + 2P - KH) / S) + 1``."""
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"Conv2D got input {tuple(x.shape)}, its kernels {tuple(self.weight.shape)} "
+                f"expect (N, {self.in_channels}, H, W)"
+            )
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, padding={self.padding!r}, bias={self.bias is not None}"
+        )
+
+
+class _Pool2D(nn.Module):
+    """What the two poolings share: a window, a stride (the window's size by default) and a padding."""
+
+    def __init__(self, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0) -> None:
+        super().__init__()
+        self.kernel_size: tuple[int, int] = _pair(kernel_size)
+        self.stride: tuple[int, int] = self.kernel_size if stride is None else _pair(stride)
+        self.padding: tuple[int, int] = _pair(padding)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxPool2D(_Pool2D):
+    """The largest value of each window; (N, C, H, W) -> (N, C, OH, OW). Padding never wins."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AveragePool2D(_Pool2D):
+    """The mean of each window, padding zeros included; (N, C, H, W) -> (N, C, OH, OW)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class Flatten(nn.Module):
+    """(N, C, H, W) -> (N, C*H*W), channel by channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return flatten(x)
+
+
+class Residual(nn.Module):
+    """``branch(x) + shortcut(x)``; without a shortcut the input itself is added (He et al. 2016)."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module | None = None) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.branch(x) + (x if self.shortcut is None else self.shortcut(x)))
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0), elementwise."""
+    return F.relu(x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent, elementwise."""
+    return torch.tanh(x)
+
+
+def flatten(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C*H*W)."""
+    return x.flatten(start_dim=1)

@@ -1,0 +1,63 @@
+"""Names of models, data sets and explanation methods -> "module:attribute", imported only when asked for."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from convscope.errors import UsageError
+
+
+class Registry(Mapping[str, str]):
+    """A read-only table of lazy references: ``registry[name]`` is text, ``registry.load(name)`` the object."""
+
+    def __init__(self, kind: str, references: dict[str, str]) -> None:
+        self.kind = kind
+        self._references = references
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self._references[name]
+        except KeyError:
+            raise UsageError(f"unknown {self.kind} {name!r}; choose from {', '.join(self._references)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._references
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
+
+    def load(self, name: str) -> Any:
+        """Import and return what `name` stands for; UsageError lists the choices if there is no such name."""
+        module, attribute = self[name].split(":")
+        return getattr(import_module(module), attribute)
+
+
+MODELS = Registry(
+    "model",
+    {
+        "lenet5": "convscope.models.lenet5:LeNet5",
+        "simple-cnn": "convscope.models.simple_cnn:SimpleCNN",
+        "deep-cnn": "convscope.models.deep_cnn:DeepCNN",
+        "tiny-resnet": "convscope.models.tiny_resnet:TinyResNet",
+    },
+)
+
+DATASETS = Registry(
+    "data set",
+    {
+        "digits": "convscope.data.digits:load_digits",
+        "synthetic": "convscope.data.synthetic:load_synthetic",
+        "cifar10": "convscope.data.cifar:load_cifar10",
+        "mnist": "convscope.data.mnist:load_mnist",
+    },
+)
+
+METHODS = Registry(
+    "explanation method",
+    {
+        "grad-cam": "convscope.explain.cam:grad_cam",
+    },
+)

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from convscope.config import RunConfig, load_config, make_config, override, recipe_names
+from convscope.errors import UsageError
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipe_loads_and_saves_to_the_same(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
+    assert config.recipe == name
+    copy = tmp_path / "other.yaml"
+    copy.write_text(config.as_yaml(), encoding="utf-8")
+    assert load_config(copy) == config
+
+
+def test_overrides_are_yaml_and_reach_the_model_options() -> None:
+    config = load_config(
+        "digits",
+        [
+            "train.epochs=3",
+            "train.lr=1e-3",
+            "model.base_channels=8",
+            "data.augment.flip=true",
+            "data.subset=null",
+        ],
+    )
+    assert (config.train.epochs, config.train.lr, config.data.subset) == (3, 0.001, None)
+    assert config.model.options["base_channels"] == 8
+    assert config.data.augment.flip
+    assert config.data.augment.crop == load_config("digits").data.augment.crop  # its neighbours stay
+
+
+def test_python_overrides_take_the_same_keys() -> None:
+    config = override(load_config("digits"), {"train.seed": 7, "data.augment": None})
+    assert config.train.seed == 7
+    assert config.data.augment.crop == 0
+
+
+def test_a_configuration_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_config("digits").train.epochs = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.epochs=0", "train.epochs: .*greater than or equal to 1, got 0"),
+        ("train.epoch=3", "unknown key 'train.epoch'; choose from epochs, batch_size"),
+        ("trian.epochs=3", "unknown key 'trian'; choose from recipe, data, model, train"),
+        ("data.augment.flop=3", "unknown key 'data.augment.flop'; choose from flip, crop"),
+        ("train.optimizer=lion", "train.optimizer: .*'sgd', 'adam' or 'adamw', got 'lion'"),
+        ("train.lr=fast", "train.lr: .*number.*, got 'fast'"),
+        ("train.lr=.inf", "train.lr: .*finite"),
+        ("model.name=alexnet", "unknown model 'alexnet'; choose from lenet5"),
+        ("data.name=imagenet", "unknown data set 'imagenet'; choose from digits"),
+        ("epochs=3", "cannot set 'epochs': expected section.key"),
+        ("train.epochs", "expected section.key=value"),
+        ("train.epochs=[1", "is not a YAML value"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_line(assignment: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config("digits", [assignment])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no recipe 'nope'.*choose from cifar10-5k, digits"):
+        load_config("nope")
+    for text, message in [("a: [", "not YAML"), ("- 1\n- 2", "expected a mapping"), ("data: 3", "data: ")]:
+        path = tmp_path / "bad.yaml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=message):
+            load_config(path)
+
+
+def test_the_defaults_are_a_run() -> None:
+    assert make_config({}) == RunConfig()
+    assert yaml.safe_load(RunConfig().as_yaml())["train"]["optimizer"] == "sgd"

@@ -1,0 +1,78 @@
+"""The modules against torch.nn's own, on odd shapes, with random upstream gradients (seeds stated)."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convscope.layers import AveragePool2D, Conv2D, Flatten, MaxPool2D, Residual, flatten, relu, tanh
+
+
+def gradients(layer: nn.Module, x: Tensor, seed: int = 1) -> list[Tensor]:
+    """[output, gradient of the input, gradients of the parameters] for a random upstream gradient."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=y.dtype)
+    return [y.detach(), *torch.autograd.grad(y, [x, *layer.parameters()], upstream)]
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "padding"),
+    [(3, 1, 1), ((2, 3), (2, 1), (1, 0)), (5, 2, 0), ((3, 1), 1, "same")],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_conv_equals_torch(kernel_size: int, stride: int, padding: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    ours = Conv2D(3, 4, kernel_size, stride, padding, bias).double()
+    theirs = nn.Conv2d(3, 4, kernel_size, stride, padding, bias=bias).double()
+    if ours.bias is not None:
+        nn.init.normal_(ours.bias)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 3, 9, 7, dtype=torch.float64)
+    for ours_value, theirs_value in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(ours_value, theirs_value, rtol=1e-12, atol=1e-12)
+
+
+def test_conv_starts_with_xaviers_law() -> None:
+    torch.manual_seed(0)
+    layer = Conv2D(32, 64, 3)
+    bound = (6 / (32 * 9 + 64 * 9)) ** 0.5  # eq. 16 of Glorot & Bengio
+    assert layer.weight.abs().max() <= bound
+    assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert layer.bias is not None
+    assert not layer.bias.any()
+    assert layer.weight.requires_grad
+
+
+def test_conv_shows_the_shapes_of_a_wrong_input() -> None:
+    with pytest.raises(ValueError, match=r"input \(8, 1, 28, 28\).*\(N, 3, H, W\)"):
+        Conv2D(3, 4, 3)(torch.zeros(8, 1, 28, 28))
+
+
+@pytest.mark.parametrize("kernel_size", [2, (3, 2)])
+@pytest.mark.parametrize("stride", [None, 1, (2, 3)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_pooling_equals_torch(kernel_size: int, stride: int | None, padding: int) -> None:
+    x = torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pairs = [
+        (MaxPool2D(kernel_size, stride, padding), nn.MaxPool2d(kernel_size, stride, padding)),
+        (AveragePool2D(kernel_size, stride, padding), nn.AvgPool2d(kernel_size, stride, padding)),
+    ]
+    for ours, theirs in pairs:
+        for ours_value, theirs_value in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+            torch.testing.assert_close(ours_value, theirs_value)
+
+
+def test_residual_adds_the_input_or_the_shortcut() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 5, 4)
+    branch, shortcut = Conv2D(3, 3, 3, padding=1), Conv2D(3, 3, 1)
+    torch.testing.assert_close(Residual(branch)(x), branch(x) + x)
+    torch.testing.assert_close(Residual(branch, shortcut)(x), branch(x) + shortcut(x))
+
+
+def test_functions() -> None:
+    x = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(relu(x), x.clamp(min=0))
+    assert torch.equal(tanh(x), x.tanh())
+    assert torch.equal(flatten(x), x.reshape(2, 60))
+    assert torch.equal(Flatten()(x), x.reshape(2, 60))
