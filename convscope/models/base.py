@@ -1,0 +1,75 @@
+"""ImageClassifier: a network as a named sequence of layers that knows its input, its sizes and its CAM layer."""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from convscope.errors import UsageError
+
+Shape = tuple[int, int, int]  # (C, H, W)
+
+
+class ImageClassifier(nn.Sequential):
+    """What all our models are: layers in the order in which they run, each under its name.
+
+    Attributes:
+        in_shape: (C, H, W) of one picture.
+        num_classes: number of logits.
+        cam_layer: dotted name of the last layer whose output is at least 4×4 for that input, where a class
+            activation map still says *where*; None if the input is so small that there is no such layer.
+    """
+
+    def __init__(self, in_shape: Shape, num_classes: int, layers: "OrderedDict[str, nn.Module]") -> None:
+        super().__init__(layers)
+        self.in_shape, self.num_classes = in_shape, num_classes
+        self.cam_layer = next(
+            (name for name, shape in reversed(layer_shapes(self, in_shape)) if len(shape) == 3 and min(shape[1:]) >= 4),
+            None,
+        )
+
+
+def check_shape(model: str, in_shape: Shape, num_classes: int, smallest: int) -> Shape:
+    """`in_shape` as a tuple of three positive integers with H and W at least `smallest`, or a UsageError."""
+    shape = tuple(in_shape)
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise UsageError(f"{model} got in_shape {in_shape}; expected (channels, height, width), all positive")
+    if min(shape[1:]) < smallest:
+        raise UsageError(
+            f"{model} got {shape[1]}×{shape[2]} pictures (in_shape {shape}); "
+            f"the smallest that works is {smallest}×{smallest}"
+        )
+    if num_classes < 2:
+        raise UsageError(f"{model} got num_classes {num_classes}; a classifier needs at least 2")
+    return shape
+
+
+def flat_size(layers: nn.Module, in_shape: Shape) -> int:
+    """How many numbers `layers` gives for one picture: measured by running it, never assumed."""
+    return layer_shapes(layers, in_shape)[-1][1][0]
+
+
+def layer_shapes(model: nn.Module, in_shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
+    """(dotted name, output shape without the batch axis) of every leaf layer, in the order in which they run."""
+    shapes: list[tuple[str, tuple[int, ...]]] = []
+    modes = {module: module.training for module in model.modules()}
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=name: shapes.append((name, tuple(output.shape[1:]))))
+        for name, module in model.named_modules()
+        if not any(module.children())
+    ]
+    reference = next(model.parameters(), torch.empty(0))
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *in_shape, dtype=reference.dtype, device=reference.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return shapes
+
+
+def named(**layers: nn.Module) -> "OrderedDict[str, nn.Module]":
+    """Layers under their names, in the order given."""
+    return OrderedDict(layers)

@@ -1,0 +1,35 @@
+"""build_model: a name and options -> the network, or one line that says what the model takes."""
+
+import inspect
+from typing import Any, cast
+
+from convscope.errors import UsageError
+from convscope.models.base import ImageClassifier, Shape
+from convscope.registry import MODELS
+
+
+def build_model(name: str, in_shape: Shape, num_classes: int, **options: Any) -> ImageClassifier:
+    """Build the model registered under `name` for pictures of `in_shape` (C, H, W).
+
+    Raises:
+        UsageError: unknown name or option, a value of the wrong kind, or pictures too small for the model.
+    """
+    model = MODELS.load(name)
+    known = list(inspect.signature(model).parameters.values())[2:]  # after in_shape, num_classes
+    names = [parameter.name for parameter in known]
+    for option in options:
+        if option not in names:
+            choices = f"; choose from {', '.join(names)}" if names else ": it has none"
+            raise UsageError(f"{name} has no option {option!r}{choices}")
+    for parameter in known:
+        value, expected = options.get(parameter.name, parameter.default), type(parameter.default)
+        if type(value) is not expected and not (expected is float and type(value) is int):
+            raise UsageError(f"{name}: {parameter.name} must be {expected.__name__}, got {value!r}")
+        if expected is int and value < 1:
+            raise UsageError(f"{name}: {parameter.name} must be at least 1, got {value}")
+    try:
+        return cast(ImageClassifier, model(tuple(in_shape), num_classes, **options))
+    except UsageError:
+        raise
+    except ValueError as error:  # from a layer that the option went to
+        raise UsageError(f"{name}: {error}") from None
