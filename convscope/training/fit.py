@@ -1,0 +1,178 @@
+"""The training loop: a TrainState and Batches in, a stream of plain records out, one a step and one an epoch."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convscope.config import TrainConfig
+from convscope.data.batches import Batches, derive_seed
+from convscope.training.checks import check_batch
+from convscope.training.optimizers import make_optimizer
+from convscope.training.schedules import learning_rate
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step did; loss and accuracy are the running means of the epoch so far."""
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    lr: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to: a row of `metrics.csv`. Validation values are None where nothing is held out.
+
+    Training loss and accuracy are means over the epoch, in train mode, augmented, while the weights were changing.
+    `seconds` is the epoch's training time without validation.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    lr: float
+    seconds: float
+    images_per_second: float
+
+
+@dataclass
+class TrainState:
+    """All that changes while a network learns; `state_dict()` is all that resuming needs.
+
+    Attributes:
+        model, optimizer: being trained.
+        config: the training settings.
+        in_shape, num_classes: what the first batch is checked against.
+        epoch: whole epochs done.
+        step: optimiser steps done, over the whole run.
+        epoch_step: steps done in the current epoch.
+        loss_sum, correct, seen: running sums over the current epoch.
+        seconds: training time spent in the current epoch.
+    """
+
+    model: nn.Module
+    config: TrainConfig
+    in_shape: tuple[int, int, int]
+    num_classes: int
+    optimizer: torch.optim.Optimizer = field(init=False)
+    epoch: int = 0
+    step: int = 0
+    epoch_step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.optimizer = make_optimizer(self.model, self.config)
+
+    _COUNTERS = ("epoch", "step", "epoch_step", "loss_sum", "correct", "seen", "seconds")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain tensors and values: `model_state`, `optimizer_state`, `schedule_state` and the counters."""
+        return {
+            "model_state": self.model.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "schedule_state": {name: getattr(self, name) for name in self._COUNTERS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.model.load_state_dict(state["model_state"])
+        self.optimizer.load_state_dict(state["optimizer_state"])
+        for name in self._COUNTERS:
+            setattr(self, name, state["schedule_state"][name])
+
+
+def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
+    """Train `state.model` on `batches` until ``state.config.epochs`` are done, yielding a record after each step.
+
+    Order, augmentation and dropout of a step derive from (seed, epoch, step) alone, so stopping anywhere and going on
+    from `state` gives what an unbroken run gives. The global random state is left as it was.
+
+    Raises:
+        UsageError: the first batch shows a classic mistake (see `check_batch`).
+    """
+    config, model = state.config, state.model
+    unchecked = True
+    while state.epoch < config.epochs:
+        started = time.perf_counter()
+        for images, labels in batches.train(state.epoch, start=state.epoch_step):
+            if unchecked:
+                check_batch(images, labels, state.in_shape, state.num_classes)
+                unchecked = False
+            lr = learning_rate(config, state.step, batches.steps_per_epoch)
+            loss, correct = train_step(state, images, labels, lr)
+            state.step += 1
+            state.epoch_step += 1
+            state.loss_sum += loss * len(labels)
+            state.correct += correct
+            state.seen += len(labels)
+            now = time.perf_counter()
+            state.seconds += now - started
+            yield Step(
+                epoch=state.epoch,
+                step=state.step,
+                loss=state.loss_sum / state.seen,
+                accuracy=state.correct / state.seen,
+                lr=lr,
+                images=len(labels),
+            )
+            started = time.perf_counter()  # what the reader of the records does is not training time
+        val_loss, val_accuracy = measure(model, batches.val())
+        record = Epoch(
+            epoch=state.epoch + 1,
+            step=state.step,
+            train_loss=state.loss_sum / state.seen,
+            train_accuracy=state.correct / state.seen,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            lr=learning_rate(config, state.step - 1, batches.steps_per_epoch),
+            seconds=state.seconds,
+            images_per_second=state.seen / state.seconds,
+        )
+        state.epoch += 1
+        state.epoch_step = state.correct = state.seen = 0
+        state.loss_sum = state.seconds = 0.0
+        yield record
+
+
+def train_step(state: TrainState, images: Tensor, labels: Tensor, lr: float) -> tuple[float, int]:
+    """Forward, backward, update: one optimiser step; returns (mean loss, correct predictions) of the batch."""
+    config, model = state.config, state.model
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    model.train()
+    with torch.random.fork_rng():  # dropout draws from the global stream, so the stream is seeded for this step
+        torch.manual_seed(derive_seed(config.seed, state.epoch, state.epoch_step))
+        logits = model(images)
+    loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    return loss.item(), int((logits.argmax(1) == labels).sum())
+
+
+@torch.no_grad()
+def measure(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float | None, float | None]:
+    """(mean cross-entropy, accuracy) in eval mode, without label smoothing; None each where there are no pictures."""
+    model.eval()
+    loss_sum, correct, seen = 0.0, 0, 0
+    for images, labels in batches:
+        logits = model(images)
+        loss_sum += float(F.cross_entropy(logits, labels, reduction="sum"))
+        correct += int((logits.argmax(1) == labels).sum())
+        seen += len(labels)
+    return (loss_sum / seen, correct / seen) if seen else (None, None)

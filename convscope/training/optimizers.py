@@ -1,0 +1,27 @@
+"""A model and its training settings in, a PyTorch optimiser out."""
+
+import torch
+from torch import nn
+
+from convscope.config import TrainConfig
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum (Sutskever et al. 2013), Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019).
+
+    Weight decay applies to kernels and matrices only: shrinking a bias or BatchNorm's scale towards zero regularises
+    nothing (Goyal et al. 2017, section 5.3).
+    """
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    offsets = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": offsets, "weight_decay": 0.0},
+    ]
+    match config.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+        case "adam":
+            return torch.optim.Adam(groups, lr=config.lr)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=config.lr)
