@@ -18,41 +18,37 @@ RECIPES = resources.files("convscope") / "recipes"
 class Section(BaseModel):
     """A frozen group of settings; an unknown key is an error that names the known ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class AugmentConfig(Section):
-    """How training pictures are varied; 0 or false switches a part off.
-
-    Attributes:
-        flip: mirror left-right with probability 1/2.
-        crop: pad by so many reflected pixels a side, then cut the original size at a random place.
-        brightness, contrast, saturation: vary by a factor drawn from [1 - v, 1 + v].
-        cutout: cover one square of this side (pixels), anywhere.
-    """
+    """How training pictures are varied; 0 or false switches a part off."""
 
     flip: bool = False
+    """Mirror left-right with probability 1/2."""
     crop: int = Field(0, ge=0)
+    """Pad by so many reflected pixels a side, then cut the original size out at a random place."""
     brightness: float = Field(0.0, ge=0, le=1)
+    """Multiply by a factor drawn from [1 - v, 1 + v]."""
     contrast: float = Field(0.0, ge=0, le=1)
+    """Blend with the picture's mean by such a factor."""
     saturation: float = Field(0.0, ge=0, le=1)
+    """Blend with the grey picture by such a factor."""
     cutout: int = Field(0, ge=0)
+    """Cover one square of so many pixels a side, anywhere."""
 
 
 class DataConfig(Section):
-    """Which pictures, how many, how held out, how varied.
-
-    Attributes:
-        name: a name in the registry `DATASETS`.
-        subset: train on so many pictures, balanced over the classes; None takes all.
-        val_fraction: the share of the training pictures that chooses `best.pt`; 0 switches validation off.
-        augment: see AugmentConfig.
-    """
+    """Which pictures, how many, how held out, how varied."""
 
     name: str = "digits"
+    """A data set; `convscope data list` shows them."""
     subset: int | None = Field(None, ge=1)
+    """Train on so many pictures, balanced over the classes; null takes all."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
+    """The share of the training pictures that is held out to choose `best.pt`; 0 holds none out."""
     augment: AugmentConfig = AugmentConfig()
+    """How training pictures are varied; null or false switches all of it off."""
 
     @field_validator("name")
     @classmethod
@@ -62,16 +58,16 @@ class DataConfig(Section):
     @field_validator("augment", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
-        """`null`, `false` and `none` all mean: no augmentation."""
         return {} if value in (None, False, "none") else value
 
 
 class ModelConfig(BaseModel):
-    """The model's name in the registry `MODELS`; every other key is an option of that model's own."""
+    """Which network; every key but `name` is an option of that network's own."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     name: str = "tiny-resnet"
+    """A model of the table in the README."""
 
     @field_validator("name")
     @classmethod
@@ -85,42 +81,43 @@ class ModelConfig(BaseModel):
 
 
 class TrainConfig(Section):
-    """How the network learns.
-
-    Attributes:
-        epochs: passes over the training pictures.
-        batch_size: pictures a step.
-        optimizer: `sgd` is Nesterov momentum.
-        lr: the peak learning rate; `warmup` epochs (fractions allowed; at most half of all) lead up to it linearly.
-        momentum: of `sgd`.
-        weight_decay: on kernels and matrices only, not on biases and BatchNorm.
-        schedule: `step` multiplies by `gamma` every `step_size` epochs.
-        label_smoothing: share of the target spread over all classes.
-        device: `auto` takes CUDA where there is one.
-        threads: of the CPU; None leaves PyTorch's choice.
-        seed: everything random derives from it.
-    """
+    """How the network learns."""
 
     epochs: int = Field(10, ge=1)
+    """Passes over the training pictures."""
     batch_size: int = Field(128, ge=2)
+    """Pictures a step."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """`sgd` is with Nesterov momentum."""
     lr: float = Field(0.1, gt=0)
+    """The largest learning rate of the run."""
     momentum: float = Field(0.9, ge=0, lt=1)
+    """Of `sgd`."""
     weight_decay: float = Field(5e-4, ge=0)
+    """On kernels and matrices only, not on biases and BatchNorm."""
     schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"
+    """How the learning rate goes down."""
     warmup: float = Field(0.0, ge=0)
+    """Epochs over which it first rises from 0 to `lr`, fractions allowed; at most half of the run."""
     step_size: int = Field(5, ge=1)
+    """Of `step`: epochs from one drop to the next."""
     gamma: float = Field(0.5, gt=0, le=1)
+    """Of `step`: the factor of a drop."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """The share of the target that is spread over all classes."""
     device: str = "auto"
+    """`auto` takes CUDA where there is one, else the CPU."""
     threads: int | None = Field(None, ge=1)
+    """Of the CPU; null leaves PyTorch's choice."""
     seed: int = Field(0, ge=0, lt=2**32)
+    """Everything random derives from it."""
 
 
 class RunConfig(Section):
-    """Everything that decides what a run computes; `RunConfig.model_validate(yaml)` gives the same run again."""
+    """Everything that decides what a run computes; saved as `config.yaml`, it is a recipe for the same run."""
 
     recipe: str = "custom"
+    """The recipe's name."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -149,17 +146,12 @@ def load_config(recipe: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     if not isinstance(values, dict):
         raise UsageError(f"{recipe}: expected a mapping with data, model and train, got {type(values).__name__}")
     values = {"recipe": name} | values
-    for assignment in overrides:
-        _assign(values, *_parse(assignment))
-    return make_config(values, source=str(recipe))
+    return make_config(_assigned(values, map(_parse, overrides)), source=str(recipe))
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """`config` with dotted keys replaced, validated anew; UsageError as in `load_config`."""
-    changed = config.model_dump()
-    for key, value in values.items():
-        _assign(changed, key, value)
-    return make_config(changed)
+    return make_config(_assigned(config.model_dump(), values.items()))
 
 
 def make_config(values: Mapping[str, Any], source: str = "configuration") -> RunConfig:
@@ -203,16 +195,21 @@ def _parse(assignment: str) -> tuple[str, Any]:
         raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from None
 
 
-def _assign(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set the dotted `key` in nested dicts."""
-    path = key.split(".")
-    if len(path) < 2 or not all(path):
-        raise UsageError(f"cannot set {key!r}: expected section.key, for example train.epochs")
-    for part in path[:-1]:
-        inner = values.get(part)
-        values[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
-        values = inner
-    values[path[-1]] = value
+def _assigned(values: dict[str, Any], assignments: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Nested dicts with dotted keys set. Another model's name comes first, and takes the old one's options away."""
+    for key, value in sorted(assignments, key=lambda item: item[0] != "model.name"):
+        *sections, name = key.split(".")
+        if not sections or not all([*sections, name]):
+            raise UsageError(f"cannot set {key!r}: expected section.key, for example train.epochs")
+        inner = values
+        for section in sections:
+            found = inner.get(section)
+            inner[section] = dict(found) if isinstance(found, Mapping) else {}
+            inner = inner[section]
+        if key == "model.name" and inner.get("name") != value:
+            inner.clear()
+        inner[name] = value
+    return values
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

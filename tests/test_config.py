@@ -34,6 +34,13 @@ def test_overrides_are_yaml_and_reach_the_model_options() -> None:
     assert config.data.augment.crop == load_config("digits").data.augment.crop  # its neighbours stay
 
 
+def test_another_model_does_not_inherit_the_options_of_the_recipes_own() -> None:
+    assert load_config("synthetic").model.options == {"base_channels": 8}
+    assert load_config("synthetic", ["model.name=tiny-resnet"]).model.options == {"base_channels": 8}
+    config = load_config("synthetic", ["model.hidden=16", "model.name=simple-cnn"])
+    assert (config.model.name, config.model.options) == ("simple-cnn", {"hidden": 16})
+
+
 def test_python_overrides_take_the_same_keys() -> None:
     config = override(load_config("digits"), {"train.seed": 7, "data.augment": None})
     assert config.train.seed == 7

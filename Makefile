@@ -1,0 +1,48 @@
+# The two commands of the README, `make demo` and `make test`, set everything up by themselves.
+PYTHON ?= python3
+RUN ?= runs/demo
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONUTF8 := 1
+
+.PHONY: demo test test-slow check bench docs-check clean
+
+demo: $(VENV)/.installed  ## train, evaluate, explain, prove and verify on real handwritten digits
+	@$(BIN)/python -m convscope smoke
+	@rm -rf $(RUN)
+	@$(BIN)/python -m convscope train digits --out $(RUN)
+	@echo; $(BIN)/python -m convscope evaluate $(RUN)
+	@echo; $(BIN)/python -m convscope explain $(RUN) --index 0
+	@echo; $(BIN)/python -m convscope prove $(RUN)
+	@echo; $(BIN)/python -m convscope verify $(RUN)
+	@echo; echo "Open $(RUN)/report.html in a browser."
+
+test: $(VENV)/.installed-dev  ## every test but the slow ones
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.installed-dev docs-check  ## style, types, architecture, and docs that tell the truth
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+docs-check: $(VENV)/.installed-dev  ## the generated parts of the docs are what the program says today
+	$(BIN)/python docs/generate.py --check
+
+bench: $(VENV)/.installed-dev  ## every benchmark; results in benchmarks/results
+	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit; done
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@touch $@

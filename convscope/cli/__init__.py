@@ -1,0 +1,39 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported until a command needs it."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from typer import Exit, TyperException
+
+from convscope.cli.app import app
+from convscope.errors import ConvscopeError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. An error is one line on standard error, exit 1 or 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    try:
+        result = app([a for a in arguments if a != "--debug"] or ["--help"], "convscope", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except Exit as leaving:
+        return leaving.exit_code
+    except TyperException as error:
+        message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+        print(f"convscope: {message}; see `convscope --help`", file=sys.stderr)
+        return error.exit_code
+    except ConvscopeError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"convscope: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output (head, say) has gone
+        sys.stderr.close()
+        return 1
+    except Exception as error:  # whatever it is, the user gets one line; --debug shows where
+        if debug:
+            raise
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"convscope: unexpected {line}; run again with --debug and report it", file=sys.stderr)
+        return 1

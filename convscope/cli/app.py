@@ -1,0 +1,243 @@
+"""The commands of `convscope`; each parses its arguments, calls one function and prints what it gave."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convscope.registry import DATASETS, METHODS
+
+app = typer.Typer(
+    help="Open up a convolutional network: train it, explain it, prove it in NumPy.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `convscope train` made.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a machine.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Look for the data set here and nowhere else.", show_default=False),
+]
+Out = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
+
+
+class What(StrEnum):
+    """What `look` can draw."""
+
+    filters = "filters"
+    maps = "maps"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"convscope {version('convscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback where an error would be one line.")
+    ] = False,
+) -> None:
+    """Options that come before a command; `--debug` may stand anywhere, so `main` takes it out."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name or a YAML file.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. train.epochs=5; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run folder to make.", show_default="runs/<recipe>-<date>-<time>"),
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Train a network and keep it in a run folder."""
+    from convscope.cli import show
+    from convscope.config import load_config
+    from convscope.train import train
+
+    run = train(load_config(recipe, set_ or []), out=out, data_dir=data_dir, progress=True)
+    show.results(run.results, json)
+
+
+@app.command()
+def evaluate(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None:
+    """Accuracy on the held-out test set, class by class.
+
+    Prints the per-class table, the most confused pairs and the confusion matrix.
+    """
+    from convscope.cli import show
+    from convscope.data import load
+    from convscope.evaluate import evaluate, summary
+    from convscope.runs import load_run
+
+    opened = load_run(run)
+    _, test = load(opened.config.data.name, data_dir)
+    evaluation = evaluate(opened, test)
+    show.evaluation(summary(opened, evaluation), evaluation, json)
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files of any size.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
+    json: Json = False,
+) -> None:
+    """Label picture files, with probabilities."""
+    from convscope.cli import show
+    from convscope.predict import predict
+    from convscope.runs import load_run
+
+    opened = load_run(run)
+    show.predictions(opened, predict(opened, images, top), json)
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    image: Annotated[Path | None, typer.Option(help="A picture file.", show_default=False)] = None,
+    index: Annotated[int | None, typer.Option(help="A picture of the test set.", show_default=False)] = None,
+    method: Annotated[str, typer.Option(help=f"One of: {', '.join(METHODS)}.")] = "grad-cam",
+    target: Annotated[
+        str | None,
+        typer.Option(help="The class to argue for, by name or number.", show_default="the predicted one"),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Dotted name of a layer.", show_default="the model's own choice")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Show where in a picture the network saw its class."""
+    from convscope import views
+    from convscope.cli import show
+    from convscope.runs import load_run
+
+    opened = load_run(run)
+    picture = views.choose_picture(opened, image, index, data_dir)
+    show.explanation(views.explain_picture(opened, picture, method, target, layer, out), json)
+
+
+@app.command()
+def look(
+    run: RunFolder,
+    what: Annotated[What, typer.Argument(help="Learned kernels, or every layer's feature maps.")],
+    image: Annotated[Path | None, typer.Option(help="maps: a picture file.", show_default=False)] = None,
+    index: Annotated[int | None, typer.Option(help="maps: a picture of the test set.", show_default="0")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Dotted name of a layer.", show_default="filters: the first; maps: all")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Draw what the network learned."""
+    from convscope import views
+    from convscope.cli import show
+    from convscope.runs import load_run
+
+    opened = load_run(run)
+    if what is What.filters:
+        view = views.look_at_filters(opened, layer, out)
+    else:
+        picture = views.choose_picture(opened, image, 0 if image is None and index is None else index, data_dir)
+        view = views.look_at_maps(opened, picture, layer, out)
+    show.view(view, json)
+
+
+@app.command()
+def prove(
+    run: RunFolder,
+    images: Annotated[int, typer.Option(min=1, help="How many test pictures to replay.")] = 64,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Replay the network in NumPy, layer by layer.
+
+    Prints the largest difference from PyTorch at every layer; exits 1 where one is over tolerance.
+    """
+    from convscope.cli import show
+    from convscope.data import load
+    from convscope.proof import prove
+    from convscope.runs import load_run
+
+    opened = load_run(run)
+    _, test = load(opened.config.data.name, data_dir)
+    proof = prove(opened, test.images[:images])
+    show.proof(opened, proof, json)
+    if not proof.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(run: RunFolder, json: Json = False) -> None:
+    """Check every artefact of a run.
+
+    Each must exist, open, have the right shapes and the hash on record; exits 1 with the list.
+    """
+    from convscope.cli import show
+    from convscope.verify import verify
+
+    report = verify(run)
+    show.verification(run, report, json)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def smoke(json: Json = False) -> None:
+    """Check that a network learns on this machine.
+
+    Trains on 512 balanced synthetic pictures for five epochs; exits 1 unless the loss falls and the accuracy passes.
+    """
+    from convscope.cli import show
+    from convscope.smoke import smoke
+
+    result = smoke(progress=True)
+    show.smoke(result, json)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+data = typer.Typer(help="List the data sets, or describe one.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@data.command("list")
+def data_list(data_dir: DataDir = None, json: Json = False) -> None:
+    """Every data set by name, and whether it is at hand."""
+    from convscope.cli import show
+    from convscope.data import available
+
+    show.data_sets(available(data_dir), json)
+
+
+@data.command("info")
+def data_info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(DATASETS)}.")],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Counts, shape, classes and channel statistics of one data set."""
+    from convscope.cli import show
+    from convscope.data import load
+
+    show.data_set(name, *load(name, data_dir), json)

@@ -1,0 +1,116 @@
+"""Files of a run folder: written so that a crash leaves the old file or the new one, and listed with their hashes."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convscope.errors import ConvscopeError
+
+CONFIG, METRICS, CARD, ENVIRONMENT = "config.yaml", "metrics.csv", "README.md", "environment.json"
+BEST, LATEST, REPORT, MANIFEST = "best.pt", "latest.pt", "report.html", "manifest.json"
+RESULTS = "results.json"
+PLOTS = ("curves", "confusion", "filters", "feature_maps", "explain")
+PICTURES = tuple(f"plots/{name}.png" for name in PLOTS)
+ARTIFACTS = (CONFIG, METRICS, RESULTS, CARD, ENVIRONMENT, BEST, LATEST, *PICTURES, REPORT)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write beside the target, sync, rename over it, and sync the folder: never half a file under its own name.
+
+    Raises:
+        ConvscopeError: the disk is full or the place is not writable; what stood there before is intact.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ConvscopeError(f"cannot write {path}: {error.strerror}; nothing was changed") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON."""
+    write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of equal keys as CSV; None is an empty cell, floats keep all their digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_file(path, text.getvalue())
+
+
+def write_manifest(folder: Path) -> None:
+    """Record size and SHA-256 of each artefact that `folder` holds; the manifest is written last."""
+    files = {name: _fingerprint(folder / name) for name in ARTIFACTS if (folder / name).is_file()}
+    write_json(folder / MANIFEST, {"format": 1, "files": files})
+
+
+def check_against_manifest(folder: Path) -> dict[str, str]:
+    """What is wrong with each artefact, by name: "" where size and SHA-256 agree with the manifest.
+
+    Raises:
+        ConvscopeError: there is no manifest, or it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        listed: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["files"]
+        wanted = dict.fromkeys([*ARTIFACTS, *listed])
+        return {name: _compare(folder / name, listed.get(name)) for name in wanted}
+    except FileNotFoundError:
+        raise ConvscopeError(f"{path} is missing: the run did not finish, or it is not a run folder") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConvscopeError(f"{path} cannot be read as a manifest: {error!r}") from None
+
+
+def _compare(path: Path, expected: dict[str, Any] | None) -> str:
+    if not path.is_file():
+        return "missing"
+    if expected is None:
+        return "not in the manifest"
+    found = _fingerprint(path)
+    if found["bytes"] != expected["bytes"]:
+        return f"{found['bytes']} bytes, the manifest says {expected['bytes']}"
+    return "" if found == expected else "its SHA-256 differs from the manifest's"
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _umask() -> int:
+    """The process's umask; there is no way to read it without setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable; Windows cannot open a folder and needs no such call."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

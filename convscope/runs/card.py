@@ -1,0 +1,59 @@
+"""A finished run in, its README.md out: what was trained, how well it does, what lies in the folder, how to go on."""
+
+from collections.abc import Sequence
+
+from convscope.runs.report import Note, wilson_interval
+from convscope.runs.run import Run
+
+FILES = """\
+| file | what |
+|---|---|
+| `report.html` | everything on one page, for a browser |
+| `config.yaml` | the configuration; `convscope train config.yaml` trains the same network again |
+| `metrics.csv` | losses, accuracies, learning rate, seconds and images a second of every epoch |
+| `results.json` | the figures above, for a machine |
+| `best.pt` | the checkpoint of the best validation accuracy; rebuilds the model by itself |
+| `latest.pt` | the checkpoint of the last epoch |
+| `environment.json` | machine, device, threads and versions |
+| `plots/` | learning curves, confusion matrix, learned filters, feature maps, Grad-CAM gallery |
+| `manifest.json` | size and SHA-256 of each of these; `convscope verify` checks them |
+"""
+
+
+def card(run: Run, notes: Sequence[Note], test: int) -> str:
+    """The run's README as Markdown; `test` is the number of test pictures."""
+    results, train = run.results, run.config.train
+    low, high = wilson_interval(round(results["test_accuracy"] * test), test)
+    channels, height, width = run.input_shape
+    validation = results["val_accuracy"]
+    lines = [
+        f"# {run.config.recipe}: {run.model_name} on {run.config.data.name}",
+        "",
+        f"{results['test_accuracy']:.2%} of {test:,} held-out test pictures are classified correctly "
+        f"(95 % interval {low:.1%} to {high:.1%}). The test set was looked at once, after training.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| model | {run.model_name}, {run.parameters:,} parameters |",
+        f"| input | {channels}×{height}×{width} (C×H×W), normalised with the training pictures' mean and deviation |",
+        f"| classes | {len(run.classes)}: {', '.join(run.classes)} |",
+        f"| training | {train.epochs} epochs of {train.optimizer}, seed {train.seed}, "
+        f"{results['train_seconds']:.1f} s, {results['images_per_second']:,.0f} images/s |",
+        f"| best validation accuracy | {'nothing held out' if validation is None else f'{validation:.2%}'} |",
+        f"| checkpoint chosen | epoch {run.checkpoint['epoch']} |",
+        "",
+        *(f"> {note.text}\n" for note in notes),
+        "## In this folder",
+        "",
+        FILES,
+        "## Going on",
+        "",
+        "```",
+        f"convscope predict {run.path} picture.png",
+        f"convscope explain {run.path} --index 0",
+        f"convscope look {run.path} filters",
+        f"convscope prove {run.path}",
+        f"convscope verify {run.path}",
+        "```",
+    ]
+    return "\n".join(lines) + "\n"

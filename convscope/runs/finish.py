@@ -1,0 +1,123 @@
+"""A trained run and its test pictures in, the rest of the run folder out: results, plots, card, report, manifest."""
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convscope.explain import explain, feature_maps, learned_filters, overlay
+from convscope.models.base import layer_shapes
+from convscope.runs import plots
+from convscope.runs.artifacts import CARD, CONFIG, ENVIRONMENT, REPORT, RESULTS, write_file, write_json, write_manifest
+from convscope.runs.card import card
+from convscope.runs.notes import notes
+from convscope.runs.report import LayerRow, Note, ReportData, render_report
+from convscope.runs.run import Run
+
+GALLERY = 12  # pictures in the explanation gallery, at most a third of them mistakes
+
+
+def finish(
+    run: Run,
+    results: dict[str, Any],
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    training: int,
+    validation: int,
+) -> list[Note]:
+    """Write everything that a run folder holds besides configuration, metrics, checkpoints and environment.
+
+    Args:
+        results: what `train --json` prints.
+        images, labels, probabilities: the test set, uint8 (N, C, H, W) and (N,), and what the run says of it, (N, K).
+        training, validation: how many pictures the network learned from, and how many chose the best epoch.
+
+    Returns:
+        What to make of the run, in plain sentences.
+    """
+    folder, classes = run.path, run.classes
+    write_json(folder / RESULTS, results)
+    remarks = notes(run, training, validation, len(images))
+    k, predictions = len(classes), probabilities.argmax(axis=1)
+    confusion = np.bincount(labels * k + predictions, minlength=k * k).reshape(k, k)
+    shown = gallery_choice(labels, probabilities)
+
+    pictures = {
+        "curves": plots.curves(run.metrics),
+        "confusion": plots.confusion(confusion, classes),
+        "filters": draw_filters(run),
+        "feature_maps": draw_feature_maps(run, images[shown[0]]),
+        "explain": draw_explanations(run, images[shown], labels[shown]),
+    }
+    for name, png in pictures.items():
+        write_file(folder / "plots" / f"{name}.png", png)
+    write_file(folder / CARD, card(run, remarks, len(images)))
+    report = ReportData(
+        run=str(folder),
+        recipe=run.config.recipe,
+        model=run.model_name,
+        dataset=run.config.data.name,
+        classes=classes,
+        confusion=confusion,
+        parameters=run.parameters,
+        epochs=results["epochs"],
+        best_epoch=run.checkpoint["epoch"] if validation else None,
+        train_seconds=results["train_seconds"],
+        images_per_second=results["images_per_second"],
+        layers=layer_rows(run),
+        pictures=pictures,
+        config_yaml=(folder / CONFIG).read_text(encoding="utf-8"),
+        environment=json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")),
+        notes=remarks,
+        explain_index=int(shown[-1]),
+    )
+    write_file(folder / REPORT, render_report(report))
+    write_manifest(folder)
+    return remarks
+
+
+def gallery_choice(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which test pictures to explain: the first right answer of each class, then the most confident mistakes."""
+    predictions = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predictions != labels)
+    wrong = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][: GALLERY // 3]
+    right = np.flatnonzero(predictions == labels)
+    _, first = np.unique(labels[right], return_index=True)
+    return np.concatenate([right[first][: GALLERY - len(wrong)], wrong])
+
+
+def draw_filters(run: Run) -> bytes:
+    """The kernels of the first convolution."""
+    name, kernels = learned_filters(run.model)
+    return plots.filters(kernels, name)
+
+
+def draw_feature_maps(run: Run, picture: NDArray[np.uint8]) -> bytes:
+    """What every layer makes of one picture, uint8 (C, H, W)."""
+    maps = feature_maps(run.model, run.preprocess(picture[None]))
+    return plots.feature_maps(picture, {name: value[0] for name, value in maps.items()}, "What each layer makes of it")
+
+
+def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> bytes:
+    """Grad-CAM of each picture, uint8 (N, C, H, W), for the class it was taken for; `labels` are the true ones."""
+    found = explain(run.model, run.preprocess(images))
+    captions, correct = [], []
+    for row, true in zip(run.probabilities(images), labels, strict=True):
+        best = int(row.argmax())
+        captions.append(f"true {run.classes[true]} · predicted {run.classes[best]} ({row[best]:.0%})")
+        correct.append(best == true)
+    heatmaps = found.heatmaps(images.shape[2:])
+    return plots.explanation_gallery(
+        images, [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)], captions, correct
+    )
+
+
+def layer_rows(run: Run) -> list[LayerRow]:
+    """The network's layers in the order in which they run."""
+    return [
+        LayerRow(name, type(module).__name__, shape, sum(p.numel() for p in module.parameters()))
+        for name, shape in layer_shapes(run.model, run.input_shape)
+        for module in [run.model.get_submodule(name)]
+    ]

@@ -1,0 +1,111 @@
+"""Run: a run folder opened for use; pictures in, logits out, without the training code or the data loaders."""
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from convscope.config import RunConfig, make_config
+from convscope.errors import ConvscopeError
+from convscope.preprocess import preprocess
+from convscope.runs.artifacts import BEST, METRICS, RESULTS
+from convscope.runs.checkpoint import load_checkpoint, rebuild_model
+
+Row = dict[str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained network with everything needed to use it.
+
+    Attributes:
+        path: the run folder.
+        checkpoint: the plain content of `best.pt`.
+        model: rebuilt from it, in eval mode.
+    """
+
+    path: Path
+    checkpoint: dict[str, Any]
+    model: nn.Module
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the logits."""
+        return tuple(self.checkpoint["classes"])
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one picture."""
+        channels, height, width = self.checkpoint["input_shape"]
+        return channels, height, width
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """What the run was asked to do."""
+        return make_config(self.checkpoint["config"], source=f"{self.path / BEST}")
+
+    @property
+    def model_name(self) -> str:
+        """The model's name in the registry."""
+        return str(self.checkpoint["model"]["name"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def metrics(self) -> list[Row]:
+        """The rows of `metrics.csv`, one an epoch; None where a cell is empty."""
+        try:
+            with (self.path / METRICS).open(newline="", encoding="utf-8") as file:
+                return [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError) as error:
+            raise ConvscopeError(f"{self.path / METRICS} cannot be read: {error}") from None
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What training came to: the content of `results.json`, as `train --json` prints it."""
+        try:
+            return dict(json.loads((self.path / RESULTS).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ConvscopeError(f"{self.path / RESULTS} cannot be read: {error}") from None
+
+    def preprocess(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
+        """uint8 (N, C, H, W) -> float32, normalised as in training, on the model's device."""
+        device = next(self.model.parameters()).device
+        tensor = torch.as_tensor(images, device=device)
+        return preprocess(tensor, self.checkpoint["mean"], self.checkpoint["std"])
+
+    @torch.no_grad()
+    def logits(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
+        """Raw pictures, uint8 (N, C, H, W) -> logits, (N, K); batch by batch, so N may be large."""
+        chunks = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+        outputs = [self.model(self.preprocess(chunk)).cpu().numpy() for chunk in chunks]
+        return np.concatenate(outputs) if outputs else np.empty((0, len(self.classes)), np.float32)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Raw pictures, uint8 (N, C, H, W) -> softmax of the logits in float64, (N, K); each row sums to 1."""
+        z = self.logits(images).astype(np.float64)
+        exponentials = np.exp(z - z.max(axis=1, keepdims=True))  # shifted, so that nothing overflows
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def load_run(path: str | Path) -> Run:
+    """Open the run folder `path` (its `best.pt`).
+
+    Raises:
+        ConvscopeError: no run folder there, or its checkpoint is broken.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
+    checkpoint = load_checkpoint(folder / BEST)
+    return Run(folder, checkpoint, rebuild_model(checkpoint))

@@ -1,0 +1,116 @@
+"""A run and one picture in, a PNG in `RUN/views/` out: explanations, kernels and feature maps, to look at."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convscope.data import load
+from convscope.errors import UsageError
+from convscope.explain import explain, feature_maps, learned_filters, overlay
+from convscope.pictures import prepare
+from convscope.runs import Run, plots
+from convscope.runs.artifacts import write_file
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture as the network sees it: uint8 (C, H, W); `name` says which, `true` its class where known."""
+
+    pixels: NDArray[np.uint8]
+    name: str
+    true: str | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What was drawn: plain values for `--json`, `png` among them."""
+
+    values: dict[str, Any]
+
+
+def choose_picture(run: Run, image: Path | None, index: int | None, data_dir: Path | None) -> Picture:
+    """The picture file `image`, prepared for the network, or picture `index` of the run's test set.
+
+    Raises:
+        UsageError: neither or both given, or no such index.
+        DataError: the file is no picture, or the data set is not at hand.
+    """
+    if image is not None and index is None:
+        return Picture(prepare(image, run.checkpoint["picture"]), image.stem)
+    if index is None or image is not None:
+        raise UsageError("give one picture: either --image FILE or --index N (of the test set)")
+    _, test = load(run.config.data.name, data_dir)
+    if not 0 <= index < len(test):
+        raise UsageError(f"--index {index}: the test set has pictures 0 to {len(test) - 1}")
+    return Picture(test.images[index], f"test-{index}", test.classes[test.labels[index]])
+
+
+def choose_target(run: Run, target: str | None) -> int | None:
+    """A class by name or number; None stays None (the predicted class)."""
+    if target is None:
+        return None
+    if target in run.classes:
+        return run.classes.index(target)
+    if target.isdecimal() and int(target) < len(run.classes):
+        return int(target)
+    raise UsageError(f"unknown class {target!r}; choose from {', '.join(run.classes)} or 0 to {len(run.classes) - 1}")
+
+
+def explain_picture(
+    run: Run,
+    picture: Picture,
+    method: str = "grad-cam",
+    target: str | None = None,
+    layer: str | None = None,
+    out: Path | None = None,
+) -> View:
+    """Draw where the evidence for a class lies, beside the picture itself."""
+    batch = picture.pixels[None]
+    found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method)
+    index = int(found.targets[0])
+    probabilities = run.probabilities(batch)[0]
+    label, probability = run.classes[index], float(probabilities[index])
+    caption = f"{label} {probability:.1%}" + (f" · true {picture.true}" if picture.true else "")
+    png = plots.explanation_gallery(
+        batch,
+        [overlay(picture.pixels, found.heatmaps(picture.pixels.shape[1:])[0])],
+        [caption],
+        [picture.true in (None, run.classes[int(probabilities.argmax())])],
+    )
+    path = _write(run, out, f"{picture.name}-{method}-{label}-{found.layer}", png)
+    return View(
+        {
+            "method": method,
+            "layer": found.layer,
+            "target": index,
+            "label": label,
+            "probability": probability,
+            "evidence": found.evidence[0],
+            "png": str(path),
+        }
+    )
+
+
+def look_at_filters(run: Run, layer: str | None = None, out: Path | None = None) -> View:
+    """Draw the learned kernels of a convolution, by default the first."""
+    name, kernels = learned_filters(run.model, layer)
+    path = _write(run, out, f"filters-{name}", plots.filters(kernels, name))
+    return View({"layer": name, "shape": list(kernels.shape), "png": str(path)})
+
+
+def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path | None = None) -> View:
+    """Draw what every layer, or the one named, makes of a picture."""
+    maps = feature_maps(run.model, run.preprocess(picture.pixels[None]), None if layer is None else [layer])
+    png = plots.feature_maps(picture.pixels, {name: value[0] for name, value in maps.items()}, picture.name)
+    path = _write(run, out, f"maps-{picture.name}" + (f"-{layer}" if layer else ""), png)
+    return View({"layers": list(maps), "png": str(path)})
+
+
+def _write(run: Run, out: Path | None, name: str, png: bytes) -> Path:
+    path = out or run.path / "views" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.png"
+    write_file(path, png)
+    return path
