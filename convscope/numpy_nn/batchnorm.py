@@ -1,0 +1,125 @@
+"""BatchNorm2D: feature maps (N, C, H, W) -> the same, each channel centred and scaled by its statistics."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convscope.numpy_nn.layer import Layer
+from convscope.numpy_nn.shapes import Array, check_images, check_shape, plural, whole
+
+_PIXELS = (0, 2, 3)  # every axis but the channels
+
+
+class BatchNorm2D(Layer):
+    """Normalise each channel over the batch, then let it learn its own scale and shift.
+
+    With m = N·H·W values a channel (Ioffe & Szegedy 2015, "Batch normalization", algorithm 1):
+
+        μ = (1/m) Σ x        σ² = (1/m) Σ (x - μ)²        x̂ = (x - μ) / √(σ² + ε)        y = γ x̂ + β
+
+    In training μ and σ² are the batch's, and depend on every x, so the gradient has three parts (section 3
+    there, the terms collected):
+
+        dx = γ / √(σ² + ε) · (dy - mean(dy) - x̂ · mean(dy · x̂))        dγ = Σ dy · x̂        dβ = Σ dy
+
+    In eval mode they are the recorded constants, and only the first part is left. What is recorded is the
+    running average, running ← (1 - momentum) · running + momentum · batch, of the mean and of the *unbiased*
+    variance m/(m-1) · σ², while the batch itself is normalised with the *biased* one, as in PyTorch.
+
+    Args:
+        num_features: C.
+        eps: ε, keeps the root away from zero.
+        momentum: the weight of the newest batch in the running averages, 0 to 1.
+
+    Attributes:
+        params: `weight` (γ, ones at first) and `bias` (β, zeros), each (C,).
+        running_mean, running_var: (C,), in the dtype of the last training input.
+
+    Raises:
+        ValueError: an argument out of range; a call with another rank or number of channels, or in training
+            with one value a channel, which has no variance.
+
+    >>> x = np.array([1.0, 2, 3, 4, 5, 6]).reshape(2, 1, 1, 3)
+    >>> norm = BatchNorm2D(1)
+    >>> print(norm(x).round(3)[:, 0, 0])
+    [[-1.464 -0.878 -0.293]
+     [ 0.293  0.878  1.464]]
+    >>> print(norm.running_mean, norm.running_var)  # 0.1 · 3.5, and 0.9 · 1 + 0.1 · 3.5
+    [0.35] [1.25]
+    """
+
+    running_mean: Array
+    running_var: Array
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.num_features = whole("BatchNorm2D", "num_features", num_features, at_least=1)
+        if momentum is None or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm2D got momentum {momentum!r}: expected a number from 0 to 1")
+        if eps < 0:
+            raise ValueError(f"BatchNorm2D got eps {eps!r}: expected a number of at least 0")
+        self.eps = eps
+        self.momentum = momentum
+        self.params["weight"] = np.ones(self.num_features)
+        self.params["bias"] = np.zeros(self.num_features)
+        self.running_mean = np.zeros(self.num_features)
+        self.running_var = np.ones(self.num_features)
+
+    def _forward(self, x: Array) -> Array:
+        self._check(x)
+        channel = (self.num_features,)
+        for name in ("running_mean", "running_var"):
+            check_shape("BatchNorm2D", name, np.asarray(getattr(self, name)), channel)
+        self._gamma = self._param("weight", channel, x.dtype)
+        beta = self._param("bias", channel, x.dtype)
+        self._batch_mode = self.training  # of this forward; the mode may change before backward
+        if self._batch_mode:
+            # the sums are carried in float64, as PyTorch's are: a float32 mean of large values would drift
+            mean = x.mean(axis=_PIXELS, dtype=np.float64)
+            centred = x - _spread(mean.astype(x.dtype))
+            # two passes: E[x²] - E[x]² would cancel to nothing, or below it, where the mean is large
+            variance = np.square(centred).mean(axis=_PIXELS, dtype=np.float64)
+            self._record(mean, variance, x)
+        else:
+            variance = np.asarray(self.running_var)
+            centred = x - _spread(np.asarray(self.running_mean).astype(x.dtype))
+        self._inverse_std = (1 / np.sqrt(variance + self.eps)).astype(x.dtype)  # (C,)
+        self._normalised = centred * _spread(self._inverse_std)  # x̂, (N, C, H, W)
+        return self._normalised * _spread(self._gamma) + _spread(beta)
+
+    def _backward(self, dy: Array) -> Array:
+        projected = dy * self._normalised
+        self.grads["weight"] = projected.sum(axis=_PIXELS)
+        self.grads["bias"] = dy.sum(axis=_PIXELS)
+        scale: Array = _spread(self._gamma * self._inverse_std)
+        if not self._batch_mode:
+            return dy * scale
+        mean_dy = dy.mean(axis=_PIXELS, keepdims=True)
+        mean_projected = projected.mean(axis=_PIXELS, keepdims=True)
+        moved: Array = dy - mean_dy - self._normalised * mean_projected
+        return scale * moved
+
+    def _record(self, mean: NDArray[np.float64], variance: NDArray[np.float64], x: Array) -> None:
+        """Move the running averages a step towards this batch."""
+        values = x.size // self.num_features
+        unbiased = variance * (values / (values - 1))
+        old, new = 1 - self.momentum, self.momentum
+        self.running_mean = (old * self.running_mean + new * mean).astype(x.dtype)
+        self.running_var = (old * self.running_var + new * unbiased).astype(x.dtype)
+
+    def _check(self, x: Array) -> None:
+        check_images("BatchNorm2D", x)
+        if x.shape[1] != self.num_features:
+            raise ValueError(
+                f"BatchNorm2D got input {x.shape}: {plural(x.shape[1], 'channel')}, "
+                f"its weight expects {self.num_features}"
+            )
+        if self.training and x.size < 2 * self.num_features:
+            raise ValueError(
+                f"BatchNorm2D got input {x.shape}: one value a channel has no variance to train with; "
+                "give it more pictures or larger maps, or call eval()"
+            )
+
+
+def _spread(channel: Array) -> Array:
+    """(C,) -> (C, 1, 1), so that it meets every pixel of its channel."""
+    return channel[:, None, None]
