@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convscope.data import load
 from convscope.errors import UsageError
-from convscope.explain import explain, feature_maps, learned_filters, overlay
+from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.pictures import prepare
 from convscope.runs import Run, plots
 from convscope.runs.artifacts import write_file
@@ -74,12 +74,14 @@ def explain_picture(
     index = int(found.targets[0])
     probabilities = run.probabilities(batch)[0]
     label, probability = run.classes[index], float(probabilities[index])
-    caption = f"{label} {probability:.1%}" + (f" · true {picture.true}" if picture.true else "")
+    caption = f"{label} ({probability:.1%})" + (f", true class {picture.true}" if picture.true else "")
+    answer = run.classes[int(probabilities.argmax())]
     png = plots.explanation_gallery(
         batch,
-        [overlay(picture.pixels, found.heatmaps(picture.pixels.shape[1:])[0])],
+        [overlay(picture.pixels, found.heatmaps(display_size(*picture.pixels.shape[1:]))[0])],
         [caption],
-        [picture.true in (None, run.classes[int(probabilities.argmax())])],
+        [None if picture.true is None else picture.true == answer],
+        title=f"Evidence for {label}",
     )
     path = _write(run, out, f"{picture.name}-{method}-{label}-{found.layer}", png)
     return View(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.explain import explain, feature_maps, learned_filters, overlay
+from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.models.base import layer_shapes
 from convscope.runs import plots
 from convscope.runs.artifacts import CARD, CONFIG, ENVIRONMENT, REPORT, RESULTS, write_file, write_json, write_manifest
@@ -106,9 +106,10 @@ def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.in
     captions, correct = [], []
     for row, true in zip(run.probabilities(images), labels, strict=True):
         best = int(row.argmax())
-        captions.append(f"true {run.classes[true]} · predicted {run.classes[best]} ({row[best]:.0%})")
+        mistake = "" if best == true else f", taken for {run.classes[best]}"
+        captions.append(f"{run.classes[true]}{mistake} ({row[best]:.0%})")
         correct.append(best == true)
-    heatmaps = found.heatmaps(images.shape[2:])
+    heatmaps = found.heatmaps(display_size(*images.shape[2:]))
     return plots.explanation_gallery(
         images, [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)], captions, correct
     )

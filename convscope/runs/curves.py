@@ -1,0 +1,123 @@
+"""The learning curves of a run: the rows of metrics.csv go in, PNG bytes come out."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
+from numpy.typing import NDArray
+
+from convscope.runs.canvas import BLUE, HEADER, INK, SCALE, SOFT, VERMILLION, Canvas
+
+Series = NDArray[np.float64]  # (epochs,), nan where there is no value
+
+LINE = 14  # points between two lines of text
+
+
+def curves(rows: Sequence[Mapping[str, float | None]]) -> bytes:
+    """Loss, accuracy and learning rate over the epochs, train and validation, the best epoch marked.
+
+    Args:
+        rows: one mapping an epoch with the columns of metrics.csv: losses in nats, accuracies as fractions.
+            The `val_` columns may be None throughout (no validation split); then no epoch is marked.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("curves need at least one epoch, got no rows")
+    epochs = _column(rows, "epoch")
+    validation = 100 * _column(rows, "val_accuracy")
+    subtitle, best = "There is no validation split: these are the training pictures only.", None
+    if np.isfinite(validation).any():
+        # of equal accuracies the one with the lower loss, and then the earlier one: as training chooses
+        index = int(np.lexsort((_column(rows, "val_loss"), -validation))[0])
+        best = float(epochs[index])
+        subtitle = f"Validation accuracy was best in epoch {best:g}: {validation[index]:.1f} %."
+    with Canvas(720, 556) as canvas:
+        canvas.header("How the network learned", subtitle)
+        loss, accuracy, rate = (
+            canvas.axes(82, HEADER + top, 510, height) for top, height in ((16, 176), (216, 156), (396, 44))
+        )
+        _draw_pair(loss, epochs, _column(rows, "train_loss"), _column(rows, "val_loss"), "{:.3g}")
+        _draw_pair(accuracy, epochs, 100 * _column(rows, "train_accuracy"), validation, "{:.1f} %", highest=100)
+        _draw_rate(rate, epochs, _column(rows, "lr"))
+        for panel, label in ((loss, "loss (nats)"), (accuracy, "accuracy (%)"), (rate, "learning rate")):
+            panel.set_ylabel(label)
+            panel.yaxis.set_label_coords(-0.088, 0.5)
+            _draw_epochs(panel, epochs, best)
+            panel.tick_params(labelbottom=panel is rate)
+        rate.set_xlabel("epoch")
+        if best is not None:
+            loss.text(best, 1.03, "best epoch", transform=loss.get_xaxis_transform(), ha="center", fontsize=9.5)
+        return canvas.png()
+
+
+def _column(rows: Sequence[Mapping[str, float | None]], key: str) -> Series:
+    """One column of the rows, None as nan."""
+    values = (row[key] for row in rows)
+    return np.array([math.nan if value is None else value for value in values], np.float64)
+
+
+def _draw_pair(
+    panel: Axes, epochs: Series, train: Series, validation: Series, form: str, highest: float = math.inf
+) -> None:
+    """Both curves on a scale that fits them, each named at its end with its last value."""
+    _set_scale(panel, np.concatenate([train, validation]), highest)
+    ends = []
+    for name, color, series in (("train", BLUE, train), ("validation", VERMILLION, validation)):
+        there = np.isfinite(series)
+        if not there.any():
+            continue
+        marker = "o" if there.sum() <= 12 else ""
+        panel.plot(epochs, series, color=color, marker=marker, markersize=4, clip_on=False, zorder=3)
+        end, last = float(epochs[there][-1]), series[there][-1]
+        height = (panel.transData.transform((end, last))[1] - panel.bbox.y0) / SCALE
+        ends.append((height, end, f"{name}  {form.format(last)}", color))
+    ends.sort()
+    heights = _apart([height for height, *_ in ends])
+    for height, (_, end, text, color) in zip(heights, ends, strict=True):
+        place = ("data", "axes fraction")
+        panel.annotate(text, (end, 0), (10, height), place, "offset points", color=color, va="center")
+
+
+def _set_scale(panel: Axes, values: Series, highest: float) -> None:
+    """Limits with some air, never past `highest`; an open-ended scale past a factor of 30 is logarithmic."""
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if math.isinf(highest) and 0 < 30 * low < high:
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.minorticks_off()
+        panel.set_ylim(low / 1.3, high * 1.3)
+        return
+    air = max(0.08 * (high - low), 0.02 * high, 1e-6)
+    panel.set_ylim(max(0.0, low - air), min(highest, high + air))
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+
+
+def _apart(heights: list[float]) -> list[float]:
+    """Ascending heights of up to two lines of text, moved apart where they would overlap, not below zero."""
+    if len(heights) < 2 or heights[1] - heights[0] >= LINE:
+        return heights
+    lower = max(0.0, sum(heights) / 2 - LINE / 2)
+    return [lower, lower + LINE]
+
+
+def _draw_rate(panel: Axes, epochs: Series, rates: Series) -> None:
+    """The learning rate as a filled strip from zero to its highest value."""
+    panel.fill_between(epochs, rates, color=SOFT, alpha=0.18, linewidth=0)
+    panel.plot(epochs, rates, color=SOFT, linewidth=1.2, marker="o" if len(rates) == 1 else "", markersize=4)
+    top = float(np.nanmax(rates, initial=0.0)) or 1.0
+    panel.set(ylim=(0, top * 1.08), yticks=[0, top], yticklabels=["0", f"{top:.3g}"])
+
+
+def _draw_epochs(panel: Axes, epochs: Series, best: float | None) -> None:
+    """The shared axis: whole epochs, one of them perhaps marked; a single epoch stands in the middle."""
+    first, last = float(epochs.min()), float(epochs.max())
+    panel.set_xlim((first, last) if first < last else (first - 0.5, first + 0.5))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12) if first < last else FixedLocator([first]))
+    if best is not None:
+        panel.axvline(best, color=INK, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1, clip_on=False)

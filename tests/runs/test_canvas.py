@@ -1,0 +1,148 @@
+"""The page on which pictures are drawn: exact pixels, measured text, nothing borrowed from the user's settings."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from convscope.runs.canvas import MARGIN, SCALE, Canvas, elide, enlarge, framed, rgb, signed_colors, text_width, wrap
+
+
+def draw(width: float, height: float, pixels: np.ndarray, at: tuple[float, float], text: str = "") -> np.ndarray:
+    """One image and one line of text on a page, decoded again, (H, W, 3)."""
+    with Canvas(width, height) as canvas:
+        canvas.image(*at, pixels)
+        canvas.text(MARGIN, MARGIN, text)
+        png = canvas.png()
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def test_pixels_arrive_unchanged_at_their_place() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 29, 3)).astype(np.uint8)
+    page = draw(90, 61, pixels, (30.5, 20))
+    assert page.shape == (61 * SCALE, 90 * SCALE, 3)
+    np.testing.assert_array_equal(page[40:53, 61:90], pixels)
+    page = page.copy()
+    page[40:53, 61:90] = 255
+    assert (page == 255).all()
+
+
+def test_pixels_that_do_not_fit_the_page_are_refused() -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        draw(20, 20, np.zeros((10, 10, 3), np.uint8), (18, 0))
+
+
+def test_the_users_settings_neither_matter_nor_change() -> None:
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    expected = draw(120, 40, pixels, (60, 10), "Ωhm")
+    with mpl.rc_context(
+        {"font.family": "serif", "text.color": "red", "savefig.bbox": "tight", "figure.facecolor": "0.3"}
+    ):
+        before = dict(mpl.rcParams)
+        np.testing.assert_array_equal(draw(120, 40, pixels, (60, 10), "Ωhm"), expected)
+        assert dict(mpl.rcParams) == before
+
+
+def test_settings_are_restored_after_an_error() -> None:
+    before = dict(mpl.rcParams)
+    with pytest.raises(RuntimeError, match="halfway"), Canvas(10, 10):
+        raise RuntimeError("halfway")
+    assert dict(mpl.rcParams) == before
+
+
+def test_threads_draw_what_one_alone_draws() -> None:
+    pixels = [np.full((8, 8, 3), shade, np.uint8) for shade in range(0, 240, 30)]
+    alone = [draw(80, 40, each, (50, 10), f"{each[0, 0, 0]}") for each in pixels]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: draw(80, 40, each, (50, 10), f"{each[0, 0, 0]}"), pixels))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_text_is_literal_in_any_script() -> None:
+    assert text_width("$a$", 10) > text_width("a", 10) + 10  # two dollar signs, no formula
+    assert (draw(120, 40, np.zeros((1, 1, 3), np.uint8), (0, 0), r"$\oops{ 5$ note")[20:42, 40:] < 128).any()
+    cuneiform = draw(80, 40, np.zeros((1, 1, 3), np.uint8), (0, 0), "\U00012000")  # warns of no missing glyph
+    assert (cuneiform[20:42, 40:] < 128).any()
+
+
+def test_text_width_is_what_is_drawn() -> None:
+    text = "Speed limit (50 km/h)"
+    page = draw(200, 40, np.full((1, 1, 3), 255, np.uint8), (0, 0), text)
+    columns = np.flatnonzero((page < 200).any(axis=(0, 2)))
+    assert abs((columns[-1] - columns[0]) / SCALE - text_width(text, 10)) < 2
+    assert columns[0] / SCALE == pytest.approx(MARGIN, abs=1.5)
+
+
+@pytest.mark.parametrize("width", [20.0, 47.0, 90.0])
+def test_elided_text_fits_and_begins_as_it_did(width: float) -> None:
+    short = elide("an automobile", width, 10)
+    assert text_width(short, 10) <= width
+    assert short == "an automobile" or (short.endswith("…") and "an automobile".startswith(short[:-1]))
+    assert elide("cat", 90, 10) == "cat"
+
+
+def test_wrapped_lines_fit_and_lose_nothing_until_the_last() -> None:
+    text = "true Speed limit (50 km/h) · predicted Speed limit (80 km/h) (61 %)"
+    lines = wrap(text, 120, 9.5, 5)
+    assert " ".join(lines) == text
+    assert 1 < len(lines) <= 5
+    assert all(text_width(line, 9.5) <= 120 for line in lines)
+    cut = wrap(text, 120, 9.5, 2)
+    assert len(cut) == 2
+    assert cut[0] == lines[0]
+    assert cut[1].endswith("…")
+
+
+def test_signed_colors_part_at_zero_and_darken_with_magnitude() -> None:
+    values = np.array([-3.0, -1.5, 0.0, 1.5, 3.0, np.nan, np.inf, 99.0])
+    colors = signed_colors(values, 3.0).astype(int)
+    light = colors.sum(axis=1)
+    assert light[0] < light[1] < light[2] > light[3] > light[4]
+    assert (colors[:2, 2] > colors[:2, 0]).all()  # blue below zero
+    assert (colors[3:5, 0] > colors[3:5, 2]).all()  # red above it
+    np.testing.assert_array_equal(colors[5], colors[2])
+    np.testing.assert_array_equal(colors[6], colors[4])
+    np.testing.assert_array_equal(colors[7], colors[4])
+
+
+def test_small_pictures_grow_by_whole_pixels() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 8, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(enlarge(pixels, 100), np.kron(pixels, np.ones((12, 12, 1), np.uint8)))
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((60, 40), (96, 64)), ((300, 200), (96, 64)), ((7, 400), (2, 96))])
+def test_larger_pictures_fill_the_box_in_proportion(shape: tuple[int, int], expected: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    fitted = enlarge(pixels, 96)
+    assert fitted.shape == (*expected, 3)
+    if shape[0] == 60:  # still no blur: only colours that were there
+        assert {tuple(color) for color in fitted.reshape(-1, 3)} <= {tuple(color) for color in pixels.reshape(-1, 3)}
+    else:
+        assert fitted.mean() == pytest.approx(pixels.mean(), abs=3)
+
+
+def test_rgb_orders_channels_last_and_greys_stay_grey() -> None:
+    rng = np.random.default_rng(3)
+    colour = rng.integers(0, 256, (3, 4, 6)).astype(np.uint8)
+    np.testing.assert_array_equal(rgb(colour)[2, 5], colour[:, 2, 5])
+    grey = rng.integers(0, 256, (1, 4, 6)).astype(np.uint8)
+    np.testing.assert_array_equal(rgb(grey), np.repeat(grey[0, :, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize("picture", [np.zeros((2, 4, 4), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4))])
+def test_rgb_refuses_what_is_no_picture(picture: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        rgb(picture)
+
+
+def test_a_frame_surrounds_the_picture() -> None:
+    out = framed(np.zeros((3, 5, 3), np.uint8), "#c04f00", width=2)
+    assert out.shape == (7, 9, 3)
+    assert (out[2:5, 2:7] == 0).all()
+    assert {tuple(color) for color in np.concatenate([out[:2].reshape(-1, 3), out[:, :2].reshape(-1, 3)])} == {
+        (0xC0, 0x4F, 0x00)
+    }

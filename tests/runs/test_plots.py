@@ -1,0 +1,255 @@
+"""Kernels, feature maps, explanations and samples: tiles stand where they should, in the right colours, unblurred."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from convscope.runs import plots
+from convscope.runs.canvas import HEADER, MARGIN, SCALE, rgb, signed_colors
+
+VERMILLION, HATCH = (0xC0, 0x4F, 0x00), (190, 190, 190)
+RNG = np.random.default_rng(7)
+DIGITS = np.rint(load_digits().images * 255 / 16).astype(np.uint8)[:, None]  # (N, 1, 8, 8)
+COLOUR = RNG.integers(0, 256, (12, 3, 33, 47)).astype(np.uint8)
+OVERLAYS = [RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8) for _ in range(12)]
+CAPTION = "true Speed limit (50 km/h) · predicted Speed limit (80 km/h) (61 %)"
+MAPS = {
+    "stem": RNG.normal(size=(16, 33, 47)),
+    "a.very.long.layer.name.that.goes.on.and.on": RNG.normal(size=(2, 8, 8)),
+    "pool": RNG.normal(size=(40, 1, 1)),
+}
+
+EVERY: dict[str, Callable[[], bytes]] = {
+    "filters in colour": lambda: plots.filters(np.random.default_rng(0).normal(size=(64, 3, 3, 3)), "stem.conv"),
+    "filters of one plane": lambda: plots.filters(np.random.default_rng(0).normal(size=(6, 1, 5, 3)), "conv1"),
+    "filters of planes": lambda: plots.filters(np.random.default_rng(0).normal(size=(130, 40, 3, 3)), "a" * 200),
+    "filters 1×1": lambda: plots.filters(np.zeros((2, 2, 1, 1)), "shortcut"),
+    "feature maps": lambda: plots.feature_maps(COLOUR[0], MAPS, "What the layers make of picture 3"),
+    "gallery": lambda: plots.explanation_gallery(COLOUR, OVERLAYS, [CAPTION] * 12, [True, False] * 6),
+    "gallery of one": lambda: plots.explanation_gallery(DIGITS[:1], OVERLAYS[:1], ["3 (61 %)"], [None]),
+    "samples": lambda: plots.sample_grid(DIGITS[:23], np.arange(23) % 3, ("a", "b", "a very long name")),
+    "augmentation": lambda: plots.augmentation(COLOUR, [COLOUR[:, :, :, ::-1]] * 2),
+}
+
+
+def page(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def where(picture: np.ndarray, color: np.ndarray | tuple[int, ...]) -> np.ndarray:
+    return (picture == np.asarray(color)).all(axis=-1)
+
+
+def signed(value: float) -> np.ndarray:
+    return signed_colors(np.array(value), 1)
+
+
+def centre(picture: np.ndarray, color: np.ndarray | tuple[int, ...]) -> np.ndarray:
+    return np.median(np.argwhere(where(picture, color)), axis=0)
+
+
+@pytest.mark.parametrize("draw", EVERY.values(), ids=EVERY)
+def test_every_picture_is_whole_and_the_same_each_time(draw: Callable[[], bytes]) -> None:
+    png = draw()
+    assert png == draw()
+    assert "Software" not in Image.open(io.BytesIO(png)).info
+    picture = page(png)
+    assert 200 < picture.shape[0] < 3000
+    assert 400 < picture.shape[1] < 2400
+    for edge in (picture[:16], picture[-8:], picture[:, :16], picture[:, -16:]):
+        assert (edge == 255).all()
+    assert (picture[40:70, 40:200] < 80).any()  # the title
+
+
+def test_colour_filters_show_the_colour_of_the_kernel_on_one_scale() -> None:
+    kernels = np.zeros((4, 3, 3, 3))
+    kernels[1, 0] = 2.0
+    kernels[2, 2] = -2.0
+    kernels[3, 1] = 1.0
+    picture = page(plots.filters(kernels, "conv1"))
+    tiles = [(128, 128, 128), (255, 128, 128), (128, 128, 0), (128, 191, 128)]
+    places = [centre(picture, color) for color in tiles]
+    assert all(where(picture, color).sum() == 111**2 for color in tiles)
+    np.testing.assert_allclose([place[0] for place in places], places[0][0])
+    np.testing.assert_allclose(np.diff([place[1] for place in places]), 128)  # 56 points and a gap of 8
+
+
+def test_a_colour_kernel_keeps_its_orientation() -> None:
+    kernels = np.zeros((1, 3, 3, 5))
+    kernels[0, 0, 0, 4] = 1.0  # red in the upper right corner
+    picture = page(plots.filters(kernels, "conv1"))
+    corner, whole = centre(picture, (255, 128, 128)), centre(picture, (128, 128, 128))
+    assert corner[0] < whole[0] - 10
+    assert corner[1] > whole[1] + 10
+
+
+def test_single_plane_filters_are_signed_around_zero() -> None:
+    kernels = np.zeros((2, 1, 2, 2))
+    kernels[0, 0, 0], kernels[0, 0, 1], kernels[1] = 1.0, -0.5, 0.25
+    picture = page(plots.filters(kernels, "conv1"))[: -58 * SCALE]  # without the key
+    top, bottom, other = (centre(picture, signed(value)) for value in (1.0, -0.5, 0.25))
+    assert top[0] < bottom[0]
+    assert top[1] == bottom[1] < other[1]
+    assert where(picture, signed(0.25)).sum() > 100**2
+
+
+def test_planes_stand_in_the_row_of_their_filter_and_the_column_of_their_input() -> None:
+    kernels = np.zeros((5, 6, 3, 3))
+    kernels[0, 0], kernels[3, 4], kernels[4, 1] = 1.0, -1.0, 0.5
+    picture = page(plots.filters(kernels, "conv2"))[: -58 * SCALE]  # without the key
+    first, second, third = (centre(picture, signed(value)) for value in (1.0, -1.0, 0.5))
+    pitch = (second - first) / (3, 4)
+    assert pitch[0] == pitch[1] > 40
+    np.testing.assert_allclose(third - first, pitch * (4, 1))
+
+
+def test_only_the_title_differs_where_filters_are_left_out() -> None:
+    kernels = RNG.uniform(-1, 1, size=(128, 3, 3, 3))
+    kernels[0, 0, 0, 0] = 1.5
+    cut, whole = page(plots.filters(kernels, "c")), page(plots.filters(kernels[:64], "c"))
+    np.testing.assert_array_equal(cut[HEADER * SCALE - 4 :], whole[HEADER * SCALE - 4 :])
+    assert (cut[:80] != whole[:80]).any()
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 3), (0, 3, 3, 3), (2, 3, 0, 3)])
+def test_filters_refuse_what_are_no_kernels(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\(O, I, KH, KW\), got"):
+        plots.filters(np.zeros(shape), "c")
+
+
+def test_maps_share_one_zero_centred_scale_within_a_layer() -> None:
+    values = np.stack([np.full((4, 4), level) for level in (4.0, -1.0, 2.0)])
+    other = np.full((1, 4, 4), 0.01)  # small, but alone on its scale
+    picture = page(plots.feature_maps(DIGITS[0], {"conv": values, "relu": other}, "maps"))
+    below = picture[(HEADER + 120) * SCALE :]  # without the input and the key
+    strong = np.argwhere(where(below, signed(1.0)))
+    assert len(strong) == 2 * 96**2
+    weak, middle = centre(below, signed(-0.25)), centre(below, signed(0.5))
+    assert weak[0] == middle[0]  # one row
+    assert middle[1] - weak[1] == 2 * 52  # neighbours
+    assert strong[:, 0].max() > middle[0] + 100  # the second layer, in full colour
+
+
+def test_a_silent_channel_is_hatched() -> None:
+    alive = RNG.normal(size=(5, 6, 6))
+    dead = alive.copy()
+    dead[3] = 0
+    before, after = (page(plots.feature_maps(DIGITS[0], {"relu": maps}, "maps")) for maps in (alive, dead))
+    more = np.argwhere(where(after, HATCH) & ~where(before, HATCH))
+    assert len(more) > 96 * 96 / 5
+    middle = np.median(more, axis=0)
+    assert middle[1] / SCALE == pytest.approx(MARGIN + 148 + 3 * 52 + 24, abs=2)  # the fourth tile
+    assert (before != after).any(axis=-1)[:, : (MARGIN + 140) * SCALE].any()  # the row says how many
+
+
+def test_the_input_is_shown_unblurred_and_grey() -> None:
+    picture = page(plots.feature_maps(DIGITS[5], {"c": np.ones((1, 2, 2))}, "maps"))
+    left, top = (MARGIN + 148) * SCALE + 1, HEADER * SCALE + 1  # inside the hairline
+    np.testing.assert_array_equal(picture[top : top + 192, left : left + 192], big(DIGITS[5], 24))
+
+
+def test_layers_that_differ_in_the_end_of_their_name_are_told_apart() -> None:
+    maps = np.ones((1, 2, 2))
+    names = [f"group1.0.sum.branch.and.more.{end}" for end in ("conv1", "norm1")] + ["x" * 60]
+    one, other, unbroken = (page(plots.feature_maps(DIGITS[0], {name: maps}, "maps")) for name in names)
+    assert (one != other)[:, : (MARGIN + 145) * SCALE].any()
+    gap = slice((MARGIN + 141) * SCALE, (MARGIN + 147) * SCALE)
+    assert (unbroken[(HEADER + 120) * SCALE :, gap] == 255).all()  # no name runs into the tiles
+
+
+def test_of_very_many_layers_a_subset_is_shown() -> None:
+    maps = {f"layer{i}": np.full((1, 2, 2), 1.0 + i) for i in range(50)}
+    few, many = (page(plots.feature_maps(DIGITS[0], dict(list(maps.items())[:n]), "maps")).shape for n in (32, 50))
+    assert few == many
+    assert few[0] > 32 * 60 * SCALE
+
+
+def test_non_finite_maps_are_drawn() -> None:
+    maps = {"diverged": np.array([[[np.nan, np.inf], [-np.inf, 1.0]]])}
+    picture = page(plots.feature_maps(DIGITS[0], maps, "maps"))
+    assert where(picture, signed(1.0)).sum() >= 2 * 48**2
+
+
+@pytest.mark.parametrize("maps", [{}, {"fc": np.zeros((10,))}, {"c": np.zeros((0, 2, 2))}])
+def test_feature_maps_refuse_what_are_no_maps(maps: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match=r"\(C, h, w\)"):
+        plots.feature_maps(DIGITS[0], maps, "maps")
+
+
+def big(picture: np.ndarray, factor: int) -> np.ndarray:
+    """uint8 (C, H, W) as (H*factor, W*factor, 3), each pixel a square."""
+    return np.kron(rgb(picture), np.ones((factor, factor, 1), np.uint8))
+
+
+def test_the_gallery_shows_each_picture_beside_its_explanation() -> None:
+    overlays = [np.kron(overlay[:8, :8], np.ones((10, 10, 1), np.uint8)) for overlay in OVERLAYS[:5]]
+    picture = page(plots.explanation_gallery(DIGITS[:5], overlays, ["short"] * 5, [True] * 5))
+    for index in range(4):
+        left, top = (MARGIN + index * 184) * SCALE, (HEADER + 4) * SCALE
+        np.testing.assert_array_equal(picture[top : top + 160, left : left + 160], big(DIGITS[index], 20))
+        beside = picture[top : top + 160, left + 168 : left + 328]
+        small = np.asarray(Image.fromarray(overlays[index]).resize((160, 160), Image.Resampling.NEAREST))
+        np.testing.assert_array_equal(beside, small)
+    assert (picture[560:700, 40:200] != 255).any()  # the fifth, in a second row
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 4])
+def test_a_wrong_answer_is_framed_and_coloured(wrong: int) -> None:
+    verdicts = np.arange(6) != wrong
+    marked = where(page(plots.explanation_gallery(DIGITS[:6], OVERLAYS[:6], ["3"] * 6, verdicts)), VERMILLION)
+    at = np.argwhere(marked)
+    assert len(at) > 2 * 4 * (160 + 320)
+    column, row = wrong % 4, wrong // 4
+    left = (MARGIN + column * 184) * SCALE
+    assert left - 12 <= at[:, 1].min() < left
+    assert left + 328 <= at[:, 1].max() < left + 340
+    assert (at[:, 0].min() > 340) == (row == 1)
+
+
+def test_without_mistakes_or_without_truth_nothing_is_framed() -> None:
+    for verdicts in ([True] * 3, [None] * 3):
+        picture = page(plots.explanation_gallery(DIGITS[:3], OVERLAYS[:3], ["3"] * 3, verdicts))
+        assert not where(picture, VERMILLION).any()
+
+
+def test_a_long_caption_gets_the_lines_that_it_needs() -> None:
+    short, long = (
+        page(plots.explanation_gallery(DIGITS[:4], OVERLAYS[:4], [text] * 4, [True] * 4)) for text in ("3", CAPTION)
+    )
+    assert long.shape[0] == short.shape[0] + 2 * 13 * SCALE
+    assert long.shape[1] == short.shape[1]
+
+
+def test_the_gallery_refuses_lists_of_unequal_length() -> None:
+    with pytest.raises(ValueError, match=r"\[2, 3, 2, 2\]"):
+        plots.explanation_gallery(DIGITS[:2], OVERLAYS[:3], ["a", "b"], [True, True])
+    with pytest.raises(ValueError, match="at least one"):
+        plots.explanation_gallery(DIGITS[:0], [], [], [])
+
+
+def test_samples_stand_in_reading_order() -> None:
+    picture = page(plots.sample_grid(DIGITS[:13], np.arange(13) % 10, [f"{i}" for i in range(10)]))
+    for index in (0, 9, 12):
+        left, top = (MARGIN + index % 10 * 72) * SCALE, (HEADER + index // 10 * 88) * SCALE
+        np.testing.assert_array_equal(picture[top : top + 128, left : left + 128], big(DIGITS[index], 16))
+
+
+def test_augmented_pictures_stand_below_their_original() -> None:
+    pictures = COLOUR[:4, :, :16, :32]
+    picture = page(plots.augmentation(pictures, [pictures[:, :, :, ::-1], pictures[:, :, ::-1]]))
+    mirrored, flipped = pictures[2, :, :, ::-1], pictures[2, :, ::-1]
+    left = (MARGIN + 64 + 2 * 72) * SCALE
+    for row, expected in enumerate((pictures[2], mirrored, flipped)):
+        top = (HEADER + row * 72 + 8 * (row > 0) + 16) * SCALE  # 16 points: a wide picture stands in the middle
+        np.testing.assert_array_equal(picture[top : top + 64, left : left + 128], big(expected, 4))
+
+
+def test_samples_and_augmentation_refuse_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="a label a picture"):
+        plots.sample_grid(DIGITS[:3], [0, 1], "ab")
+    with pytest.raises(ValueError, match=r"\(3, 1, 8, 8\)"):
+        plots.augmentation(DIGITS[:3], [DIGITS[:2]])
