@@ -32,14 +32,14 @@ class Smoke:
         return self.losses[-1] < self.losses[0] / 2 and self.test_accuracy >= self.threshold
 
 
-def smoke(progress: bool = False, **overrides: Any) -> Smoke:
+def smoke(**overrides: Any) -> Smoke:
     """Train on 512 balanced synthetic pictures for five epochs, through the same `train` as everything else.
 
     The run folder is temporary and deleted. `overrides` are configuration keys, as in `train`.
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        run = train("synthetic", out=Path(folder) / "smoke", progress=progress, **overrides)
+        run = train("synthetic", out=Path(folder) / "smoke", **overrides)
         losses = tuple(row["train_loss"] or 0.0 for row in run.metrics)
         accuracy = run.results["test_accuracy"]
     return Smoke(losses, accuracy, time.perf_counter() - started)

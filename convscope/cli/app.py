@@ -46,9 +46,7 @@ def _options(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback where an error would be one line.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where an error would be one line.")] = False,
 ) -> None:
     """Options that come before a command; `--debug` may stand anywhere, so `main` takes it out."""
 
@@ -211,7 +209,7 @@ def smoke(json: Json = False) -> None:
     from convscope.cli import show
     from convscope.smoke import smoke
 
-    result = smoke(progress=True)
+    result = smoke()
     show.smoke(result, json)
     if not result.ok:
         raise typer.Exit(1)

@@ -34,9 +34,7 @@ def make_state(**settings: Any) -> TrainState:
 
 
 def make_batches(n: int = 30, val: int = 10) -> Batches:
-    return Batches(
-        pictures(n), pictures(val, 1) if val else None, mean=(0.5,), std=(0.3,), batch_size=8, seed=0
-    )
+    return Batches(pictures(n), pictures(val, 1) if val else None, mean=(0.5,), std=(0.3,), batch_size=8, seed=0)
 
 
 def test_records_come_in_order_and_say_what_happened() -> None:

@@ -1,0 +1,89 @@
+"""A data set's name -> its training and test pictures as two `ImageSet`s; torch is loaded only for batches.
+
+The public face: `load`, `available`, `ImageSet`; and, on first use because they need torch, `Batches`,
+`evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
+`Compose`, and `build_augment`.
+"""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convscope.data.image_set import ImageSet
+from convscope.data.locations import find
+from convscope.errors import DataError, UsageError
+from convscope.registry import DATASETS
+
+if TYPE_CHECKING:
+    from convscope.data.augment import ColorJitter, Compose, Cutout, RandomCrop, RandomFlip, build_augment
+    from convscope.data.batches import Batches, derive_seed, evaluation_batches
+
+__all__ = [
+    "Batches",
+    "ColorJitter",
+    "Compose",
+    "Cutout",
+    "ImageSet",
+    "RandomCrop",
+    "RandomFlip",
+    "available",
+    "build_augment",
+    "derive_seed",
+    "evaluation_batches",
+    "load",
+]
+
+NEEDS_TORCH = {
+    "augment": ("ColorJitter", "Compose", "Cutout", "RandomCrop", "RandomFlip", "build_augment"),
+    "batches": ("Batches", "derive_seed", "evaluation_batches"),
+}
+
+
+def load(name: str, data_dir: str | Path | None = None, **options: Any) -> tuple[ImageSet, ImageSet]:
+    """The training and the test pictures of a data set.
+
+    Args:
+        name: a name in the registry `DATASETS`.
+        data_dir: the folder with the data set's files, and nowhere else is looked; by default the folder in
+            CONVSCOPE_DATA, then the cache.
+        **options: the data set's own, for example ``load("synthetic", n=64, seed=1)``.
+
+    Raises:
+        UsageError: no such data set, or it does not take such an option.
+        DataError: its files are missing or broken; names the file.
+    """
+    loader = DATASETS.load(name)
+    known = [option for option in inspect.signature(loader).parameters if option != "data_dir"]
+    for option in options:
+        if option not in known:
+            choices = f"choose from {', '.join(known)}" if known else "it takes none"
+            raise UsageError(f"data set {name!r} takes no option {option!r}; {choices}")
+    train, test = loader(None if data_dir is None else Path(data_dir), **options)
+    return train, test
+
+
+def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:
+    """Of each data set its `name`, whether it is `available` here, and `where` it lies or belongs.
+
+    Only looks for the files; whether they are what they should be shows when they are loaded.
+    """
+    found = []
+    for name, reference in DATASETS.items():
+        # a loader's module says in FILES what it reads; one without needs no file
+        files = getattr(import_module(reference.split(":")[0]), "FILES", {}).get(name, ())
+        try:
+            paths = [find(name, names, None if data_dir is None else Path(data_dir)) for names in files]
+            where = str(paths[0]) if paths else "needs no file"
+            found.append({"name": name, "available": True, "where": where})
+        except DataError as error:
+            found.append({"name": name, "available": False, "where": str(error).removeprefix(f"{name}: ")})
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first asked for (PEP 562)."""
+    for module, names in NEEDS_TORCH.items():
+        if name in names:
+            return getattr(import_module(f"convscope.data.{module}"), name)
+    raise AttributeError(f"module 'convscope.data' has no attribute {name!r}")

@@ -1,0 +1,146 @@
+"""Writes the parts of README and docs that the program knows best; with --check, says which are stale (exit 1)."""
+
+import contextlib
+import inspect
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from convscope.cli import main
+from convscope.config import RunConfig, load_config, recipe_names
+from convscope.registry import DATASETS, METHODS, MODELS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "predict",
+    "explain",
+    "look",
+    "prove",
+    "verify",
+    "smoke",
+    "data",
+    "data list",
+    "data info",
+]
+
+
+def help_text(command: str = "") -> str:
+    """What `convscope COMMAND --help` prints, 100 columns wide."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        main([*command.split(), "--help"])
+    return f"```\n$ convscope {command + ' ' if command else ''}--help\n{text.getvalue().strip()}\n```"
+
+
+def first_line(reference: str) -> str:
+    """The first sentence of what a registry entry stands for."""
+    return str(inspect.getdoc(reference)).splitlines()[0]
+
+
+def models() -> str:
+    """A row a model: its name, its options with defaults, what it is."""
+    rows = []
+    for name in MODELS:
+        model = MODELS.load(name)
+        options = list(inspect.signature(model).parameters.values())[2:]
+        rows.append([f"`{name}`", ", ".join(f"`{o.name}={o.default}`" for o in options) or "–", first_line(model)])
+    return table(["model", "options", "what it is"], rows)
+
+
+def data_sets() -> str:
+    """A row a data set."""
+    return table(["data set", "what it is"], [[f"`{name}`", first_line(DATASETS.load(name))] for name in DATASETS])
+
+
+def methods() -> str:
+    """A row an explanation method."""
+    return table(["method", "what it is"], [[f"`{name}`", first_line(METHODS.load(name))] for name in METHODS])
+
+
+def recipes() -> str:
+    """A row a recipe."""
+    rows = []
+    for name in recipe_names():
+        config = load_config(name)
+        rows.append([f"`{name}`", f"`{config.model.name}` on `{config.data.name}`, {config.train.epochs} epochs"])
+    return table(["recipe", "what it trains"], rows)
+
+
+def configuration(section: type[BaseModel] = RunConfig, prefix: str = "") -> str:
+    """A row a configuration key: name, default, meaning."""
+    return table(["key", "default", "meaning"], list(configuration_rows(section, prefix)))
+
+
+def configuration_rows(section: type[BaseModel], prefix: str) -> list[list[str]]:
+    """The rows of one section and of those inside it."""
+    rows = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            rows += configuration_rows(inner, f"{prefix}{name}.")
+        elif prefix:
+            default = "null" if field.default is None else str(field.default).lower()
+            rows.append([f"`{prefix}{name}`", f"`{default}`", choices(inner) + str(field.description)])
+    return rows
+
+
+def choices(annotation: object) -> str:
+    """The values that a Literal allows."""
+    values = getattr(annotation, "__args__", ())
+    return ", ".join(f"`{v}`" for v in values) + ". " if values and all(isinstance(v, str) for v in values) else ""
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+PARTS = {
+    "help": help_text,
+    "commands": lambda: "\n\n".join(f"## {command}\n\n{help_text(command)}" for command in COMMANDS),
+    "models": models,
+    "data sets": data_sets,
+    "methods": methods,
+    "recipes": recipes,
+    "configuration": configuration,
+}
+
+
+def regenerate(text: str) -> str:
+    """`text` with everything between `<!-- begin PART -->` and `<!-- end PART -->` written anew."""
+
+    def part(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return f"<!-- begin {name} -->\n{PARTS[name]()}\n<!-- end {name} -->"
+
+    return re.sub(r"<!-- begin ([a-z ]+) -->\n.*?<!-- end \1 -->", part, text, flags=re.DOTALL)
+
+
+def broken_links(page: Path) -> list[str]:
+    """Relative links of a page that lead nowhere."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    return [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "100"
+    check = "--check" in sys.argv
+    problems = []
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = regenerate(old)
+        if new != old and check:
+            problems.append(f"{page.relative_to(ROOT)} is stale: run python docs/generate.py")
+        elif new != old:
+            page.write_text(new, encoding="utf-8")
+        problems += [f"{page.relative_to(ROOT)} links to {target}, which is not there" for target in broken_links(page)]
+    print("\n".join(problems) or f"docs: {len(PAGES)} pages {'tell the truth' if check else 'written'}")
+    sys.exit(bool(problems))

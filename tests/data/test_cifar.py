@@ -1,0 +1,190 @@
+"""CIFAR-10: the real archive gives the known pictures; small ones made here show what is refused and why."""
+
+import io
+import os
+import pickle
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convscope.data import ImageSet, load
+from convscope.data.cifar import CIFAR10, load_cifar10, read_cifar
+from convscope.errors import DataError
+
+SMALL = replace(CIFAR10, train={"data_batch_1": 5, "data_batch_2": 4}, test={"test_batch": 3})
+META = {"num_cases_per_batch": 5, "label_names": list(CIFAR10.classes), "num_vis": 3072}
+
+
+def batch(count: int, seed: int) -> dict[str, object]:
+    rng = np.random.default_rng(seed)
+    return {
+        "batch_label": f"batch {seed}",
+        "labels": rng.integers(0, 10, count).tolist(),
+        "data": rng.integers(0, 256, (count, 3072), dtype=np.uint8),
+        "filenames": [f"{i}.png" for i in range(count)],
+    }
+
+
+def members() -> dict[str, object]:
+    return {"batches.meta": META, "data_batch_1": batch(5, 1), "data_batch_2": batch(4, 2), "test_batch": batch(3, 3)}
+
+
+def as_archive(folder: Path, contents: dict[str, object]) -> Path:
+    path = folder / "cifar-10-python.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in contents.items():
+            raw = content if isinstance(content, bytes) else pickle.dumps(content, 2)
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(raw)
+            tar.addfile(info, io.BytesIO(raw))
+    return path
+
+
+def as_folder(folder: Path, contents: dict[str, object]) -> Path:
+    path = folder / "cifar-10-batches-py"
+    path.mkdir()
+    for name, content in contents.items():
+        (path / name).write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 2))
+    return path
+
+
+FORMS = pytest.mark.parametrize("write", [as_archive, as_folder])
+Write = Callable[[Path, dict[str, object]], Path]
+
+
+@FORMS
+def test_pictures_and_labels_come_in_the_order_of_the_batches(tmp_path: Path, write: Write) -> None:
+    contents = dict(reversed(members().items()))  # whatever the order in the archive
+    train, test = read_cifar(write(tmp_path, contents), SMALL)
+    first, second, held = batch(5, 1), batch(4, 2), batch(3, 3)
+    assert train.labels.tolist() == first["labels"] + second["labels"]
+    assert test.labels.tolist() == held["labels"]
+    assert train.classes == test.classes == CIFAR10.classes
+    data = np.concatenate([first["data"], second["data"]])
+    assert train.images.shape == (9, 3, 32, 32)
+    for picture, channel, row, column in [(0, 0, 0, 0), (3, 1, 7, 31), (8, 2, 30, 5)]:
+        value = data[picture, channel * 1024 + row * 32 + column]
+        assert train.images[picture, channel, row, column] == value
+    np.testing.assert_array_equal(test.images.reshape(3, -1), held["data"])
+    assert train.images.flags.writeable
+
+
+def changed(name: str, **values: object) -> dict[str, object]:
+    contents = members()
+    return contents | {name: contents[name] | values}
+
+
+class Evil:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+LABELS = batch(4, 2)["labels"]
+assert isinstance(LABELS, list)
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("data_batch_2", {"data": np.zeros((4, 3071), dtype=np.uint8)}, "'data' is shape (4, 3071), expected uint8 of"),
+        ("data_batch_2", {"data": np.zeros((5, 3072), dtype=np.uint8)}, "'data' is shape (5, 3072)"),
+        ("data_batch_2", {"data": np.zeros((4, 3, 32, 32), dtype=np.uint8)}, "'data' is shape (4, 3, 32, 32)"),
+        ("data_batch_2", {"data": np.zeros((4, 3072), dtype=np.float16)}, "elements of type 'f2'"),
+        ("data_batch_2", {"data": np.zeros((4, 3072), dtype=object)}, "elements of type 'O8'"),
+        ("data_batch_2", {"data": [0] * 4}, "'data' is a list"),
+        ("data_batch_2", {"labels": [*LABELS[:3], 10]}, "'labels' has 10, expected whole numbers 0 to 9"),
+        ("data_batch_2", {"labels": [-1, *LABELS[1:]]}, "'labels' has -1"),
+        ("data_batch_2", {"labels": [True, *LABELS[1:]]}, "'labels' has True"),
+        ("data_batch_2", {"labels": ["a", *LABELS[1:]]}, "'labels' has a str"),
+        ("data_batch_2", {"labels": LABELS[:3]}, "'labels' is 3 entries, expected a list of 4"),
+        ("data_batch_2", {"labels": 3}, "'labels' is a int, expected a list of 4"),
+        ("data_batch_2", {"filenames": ["a"]}, "'filenames' is 1 entries, expected a list of 4"),
+        ("batches.meta", {"label_names": list(reversed(CIFAR10.classes))}, "'label_names' is truck, ship, horse"),
+        ("batches.meta", {"label_names": None}, "'label_names' is missing"),
+    ],
+)
+def test_every_claim_of_a_batch_is_checked(
+    tmp_path: Path, write: Write, name: str, values: dict[str, object], reason: str
+) -> None:
+    path = write(tmp_path, changed(name, **values))
+    with pytest.raises(DataError) as error:
+        read_cifar(path, SMALL)
+    message = str(error.value)
+    assert message.startswith(f"{path}: {name}: ")
+    assert reason in message
+    assert "\n" not in message
+
+
+@FORMS
+def test_a_batch_without_its_keys_lists_those_it_has(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path, members() | {"test_batch": {"data": 1, "fine_labels": []}})
+    with pytest.raises(DataError, match="test_batch: has no 'labels', its keys are 'data', 'fine_labels'"):
+        read_cifar(path, SMALL)
+
+
+@FORMS
+def test_a_missing_batch_is_named(tmp_path: Path, write: Write) -> None:
+    contents = members()
+    del contents["data_batch_2"]
+    with pytest.raises(DataError, match=r"data_batch_2"):
+        read_cifar(write(tmp_path, contents), SMALL)
+
+
+@FORMS
+def test_a_batch_that_is_too_large_is_not_read(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path, members() | {"data_batch_1": bytes(200_000)})
+    with pytest.raises(DataError, match=r"data_batch_1.* (at most \d+ expected|larger than the \d+ bytes)"):
+        read_cifar(path, SMALL)
+
+
+@FORMS
+def test_a_hostile_batch_runs_nothing(tmp_path: Path, write: Write) -> None:
+    mark = tmp_path / "mark"
+    path = write(tmp_path, changed("data_batch_1", batch_label=Evil(mark)))
+    with pytest.raises(DataError, match=r"data_batch_1: refused.*'(posix|nt)\.system'"):
+        read_cifar(path, SMALL)
+    assert not mark.exists()
+
+
+def test_a_saved_error_page_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-python.tar.gz").write_text("<html>Service unavailable</html>")
+    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: a web page \(HTML\), not a gzip file"):
+        load("cifar10", tmp_path)
+
+
+def test_the_published_counts_are_expected(tmp_path: Path) -> None:
+    as_archive(tmp_path, members())
+    with pytest.raises(DataError, match=r"shape \(5, 3072\), expected uint8 of shape \(10000, 3072\)"):
+        load_cifar10(tmp_path)
+
+
+def test_the_real_pictures_have_the_known_statistics(cifar10: tuple[ImageSet, ImageSet]) -> None:
+    train, test = cifar10
+    assert train.images.shape == (50_000, 3, 32, 32)
+    assert test.images.shape == (10_000, 3, 32, 32)
+    assert np.bincount(train.labels).tolist() == [5000] * 10
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+    mean, std = train.channel_stats()
+    assert np.round(mean, 4).tolist() == [0.4914, 0.4822, 0.4465]
+    assert np.round(std, 4).tolist() == [0.2470, 0.2435, 0.2616]
+
+
+def test_the_real_pictures_are_laid_out_as_pictures(cifar10: tuple[ImageSet, ImageSet]) -> None:
+    """Neighbouring pixels resemble each other far more than pixels that a wrong layout would make neighbours."""
+    images = cifar10[1].images[:500].astype(np.float64)
+    across, down = np.abs(np.diff(images, axis=3)).mean(), np.abs(np.diff(images, axis=2)).mean()
+    wrong = images.reshape(500, 32, 32, 3).transpose(0, 3, 1, 2)  # as if the channel came last
+    assert max(across, down) < 0.7 * np.abs(np.diff(wrong, axis=3)).mean()
+    ship, frog = CIFAR10.classes.index("ship"), CIFAR10.classes.index("frog")
+    train = cifar10[0]
+    blue_less_red = [np.diff(train.images[train.labels == k].mean(axis=(0, 2, 3))[[0, 2]])[0] for k in (ship, frog)]
+    assert blue_less_red[0] > 5  # the sea is blue, and red comes first
+    assert blue_less_red[1] < -5

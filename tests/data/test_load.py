@@ -1,0 +1,69 @@
+"""`load` and `available`: by name, from text or a path, and with a line that lists the choices."""
+
+import operator
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import convscope.data
+from convscope.data import available, load
+from convscope.errors import DataError, UsageError
+from convscope.registry import DATASETS
+
+
+def test_an_unknown_data_set_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"unknown data set 'cifar'; choose from digits, synthetic, cifar10, mnist"):
+        load("cifar")
+
+
+def test_an_unknown_option_lists_those_that_the_data_set_takes() -> None:
+    with pytest.raises(UsageError, match=r"'synthetic' takes no option 'm'; choose from n, classes, size, seed"):
+        load("synthetic", m=3)
+    with pytest.raises(UsageError, match=r"'digits' takes no option 'data_folder'; it takes none"):
+        load("digits", data_folder="x")
+
+
+def test_options_reach_the_data_set() -> None:
+    train, test = load("synthetic", n=12, size=16)
+    assert (len(train), len(test), train.shape) == (12, 6, (3, 16, 16))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_what_is_not_there_is_said_in_one_line(name: str, tmp_path: Path) -> None:
+    for folder in (tmp_path, str(tmp_path), tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=f"{name}: found no .* in {folder}; put it there as") as error:
+            load(name, folder)
+        assert "\n" not in str(error.value)
+
+
+def test_available_tells_what_is_at_hand(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").touch()  # one of four is not enough
+    found = {entry["name"]: entry for entry in available(tmp_path)}
+    assert list(found) == list(DATASETS)
+    assert {name: entry["available"] for name, entry in found.items()} == {
+        "digits": True,
+        "synthetic": True,
+        "cifar10": True,
+        "mnist": False,
+    }
+    assert found["cifar10"]["where"] == str(tmp_path / "cifar-10-batches-py")
+    assert "train-labels-idx1-ubyte" in found["mnist"]["where"]
+
+
+def test_every_public_name_is_there() -> None:
+    for name in convscope.data.__all__:
+        assert getattr(convscope.data, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        operator.attrgetter("nothing")(convscope.data)
+
+
+def test_reading_pictures_needs_no_torch() -> None:
+    script = (
+        "import sys, convscope.data as d; d.load('synthetic', n=8); d.load('digits'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
