@@ -12,7 +12,7 @@ import pytest
         "import convscope; assert all(callable(getattr(convscope, n)) for n in convscope.__all__)",
         "from convscope import Run, evaluate, explain, load_run, predict, prove, train; assert callable(explain)",
         "import convscope.explain as e, convscope; assert e is convscope.explain and callable(e.explain)",
-        "from convscope.explain import explain, METHODS; from convscope import explain as e; assert e.METHODS is METHODS",
+        "from convscope.explain import METHODS; from convscope import explain as e; assert e.METHODS is METHODS",
         "import convscope.train, convscope; convscope.train('digits', out='/', nonsense__key=1)",
         "import convscope; assert set(convscope.__all__) <= set(dir(convscope)); convscope.__version__",
     ],

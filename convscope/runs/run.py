@@ -81,8 +81,9 @@ class Run:
     def preprocess(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
         """uint8 (N, C, H, W) -> float32, normalised as in training, on the model's device."""
         device = next(self.model.parameters()).device
-        tensor = torch.as_tensor(images, device=device)
-        return preprocess(tensor, self.checkpoint["mean"], self.checkpoint["std"])
+        if not isinstance(images, Tensor):  # shares the memory of an ordinary array, copies a read-only or turned one
+            images = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        return preprocess(images.to(device), self.checkpoint["mean"], self.checkpoint["std"])
 
     @torch.no_grad()
     def logits(self, images: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
