@@ -1,7 +1,6 @@
 """Picture bytes that anyone may have made -> a uint8 array of the size a model wants; and arrays -> PNG."""
 
 import io
-import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -127,47 +126,6 @@ def prepare(source: Path | bytes, picture: Mapping[str, Any]) -> NDArray[np.uint
         }:
             return fit_picture(read_picture(source, mode), (height, width), crop)
     raise ValueError(f"expected picture as size (H, W), mode 'L' or 'RGB', crop {CROPS}, got {dict(picture)}")
-
-
-def picture_grid(
-    images: NDArray[np.uint8], columns: int | None = None, pad: int = 2, scale: int = 1, background: int = 255
-) -> NDArray[np.uint8]:
-    """Lay pictures out in rows, to look at a batch.
-
-    Args:
-        images: uint8, (N, C, H, W), C is 1 or 3.
-        columns: pictures a row; about as many as rows if None.
-        pad: pixels between the pictures and around them.
-        scale: each pixel becomes a square of this side, so small pictures stay sharp.
-        background: grey level of what lies between, and of empty places.
-
-    Returns:
-        uint8, (height, width, 3).
-    """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        raise ValueError(f"expected uint8 (N, 1 or 3, H, W), not empty, got {images.dtype} {images.shape}")
-    if (columns is not None and columns < 1) or pad < 0 or scale < 1:
-        raise ValueError(f"expected columns >= 1, pad >= 0, scale >= 1, got {columns}, {pad}, {scale}")
-    n, _, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    height, width = height * scale, width * scale
-    grid = np.full((pad + rows * (height + pad), pad + columns * (width + pad), 3), background, dtype=np.uint8)
-    for index, picture in enumerate(images):
-        top = pad + index // columns * (height + pad)
-        left = pad + index % columns * (width + pad)
-        large = picture.transpose(1, 2, 0).repeat(scale, axis=0).repeat(scale, axis=1)  # (h, w, C)
-        grid[top : top + height, left : left + width] = large  # one channel spreads over three
-    return grid
-
-
-def png_bytes(array: NDArray[np.uint8]) -> bytes:
-    """A uint8 array, (H, W) grey or (H, W, 3) colour, as the content of a PNG file."""
-    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
-        raise ValueError(f"expected uint8 (H, W) or (H, W, 3), got {array.dtype} {array.shape}")
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _upright(image: Image.Image) -> Image.Image:

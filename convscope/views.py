@@ -1,4 +1,4 @@
-"""A run and one picture in, a PNG in `RUN/views/` out: explanations, kernels and feature maps, to look at."""
+"""A run and one picture in, a PNG in `RUN/views/` out: explanations, kernels, feature maps, augmentation."""
 
 import re
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from convscope.data import load
+from convscope.data import build_augment, load
 from convscope.errors import UsageError
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.pictures import prepare
@@ -110,6 +111,23 @@ def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path
     png = plots.feature_maps(picture.pixels, {name: value[0] for name, value in maps.items()}, picture.name)
     path = _write(run, out, f"maps-{picture.name}" + (f"-{layer}" if layer else ""), png)
     return View({"layers": list(maps), "png": str(path)})
+
+
+def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | None = None) -> View:
+    """Draw ten training pictures and, below them, three times what the run's augmentation made of them.
+
+    Raises:
+        UsageError: the run trained on its pictures as they are.
+    """
+    training, _ = load(run.config.data.name, data_dir)
+    augment = build_augment(run.config.data.augment, run.checkpoint["mean"])
+    if augment is None:
+        raise UsageError(f"{run.path} was trained without augmentation; data.augment says what there is")
+    pictures = training.subset(min(10, len(training)), run.config.train.seed).images
+    generator = torch.Generator().manual_seed(run.config.train.seed)
+    varied = [augment(torch.from_numpy(pictures), generator).numpy() for _ in range(3)]
+    path = _write(run, out, "augmentation", plots.augmentation(pictures, varied))
+    return View({"augment": run.config.data.augment.model_dump(), "png": str(path)})
 
 
 def _write(run: Run, out: Path | None, name: str, png: bytes) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from convscope.errors import DataError
-from convscope.pictures import fit_picture, picture_grid, png_bytes, prepare, read_picture
+from convscope.pictures import fit_picture, prepare, read_picture
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)  # (H, W, 3)
@@ -262,29 +262,3 @@ def test_a_picture_is_prepared_as_the_checkpoint_says() -> None:
     for wrong in [{}, {"size": 4, "mode": "L", "crop": "center"}, {"size": [4, 4], "mode": "HSV", "crop": "resize"}]:
         with pytest.raises(ValueError, match="expected picture as size"):
             prepare(source, wrong)
-
-
-def test_a_grid_shows_every_picture_in_its_place() -> None:
-    images = RNG.integers(0, 256, (5, 3, 4, 6), dtype=np.uint8)
-    grid = picture_grid(images, columns=2, pad=3, scale=2, background=9)
-    assert grid.shape == (3 + 3 * (8 + 3), 3 + 2 * (12 + 3), 3)
-    rest = grid.copy()
-    for index, image in enumerate(images):
-        top, left = 3 + index // 2 * 11, 3 + index % 2 * 15
-        place = grid[top : top + 8, left : left + 12]
-        np.testing.assert_array_equal(place[::2, ::2], image.transpose(1, 2, 0))
-        np.testing.assert_array_equal(place[1::2, 1::2], image.transpose(1, 2, 0))
-        rest[top : top + 8, left : left + 12] = 9
-    assert (rest == 9).all()
-    assert picture_grid(images[:, :1], pad=0).shape == (2 * 4, 3 * 6, 3)
-    with pytest.raises(ValueError, match=r"got float64 \(2, 3, 4, 4\)"):
-        picture_grid(np.zeros((2, 3, 4, 4)))
-    with pytest.raises(ValueError, match="columns >= 1"):
-        picture_grid(images, columns=0)
-
-
-def test_png_bytes_are_a_png_of_the_same_pixels() -> None:
-    for array in (COLOUR, GREY, COLOUR[:, ::-1]):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(array)))), array)
-    with pytest.raises(ValueError, match=r"got uint8 \(5, 7, 2\)"):
-        png_bytes(COLOUR[..., :2])

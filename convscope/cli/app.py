@@ -30,6 +30,7 @@ class What(StrEnum):
 
     filters = "filters"
     maps = "maps"
+    augment = "augment"
 
 
 def _print_version(wanted: bool) -> None:
@@ -137,7 +138,10 @@ def explain(
 @app.command()
 def look(
     run: RunFolder,
-    what: Annotated[What, typer.Argument(help="Learned kernels, or every layer's feature maps.")],
+    what: Annotated[
+        What,
+        typer.Argument(help="Learned kernels, feature maps, or augmented training pictures."),
+    ],
     image: Annotated[Path | None, typer.Option(help="maps: a picture file.", show_default=False)] = None,
     index: Annotated[int | None, typer.Option(help="maps: a picture of the test set.", show_default="0")] = None,
     layer: Annotated[
@@ -147,7 +151,7 @@ def look(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Draw what the network learned."""
+    """Draw what the network learned, and what it learned from."""
     from convscope import views
     from convscope.cli import show
     from convscope.runs import load_run
@@ -155,6 +159,8 @@ def look(
     opened = load_run(run)
     if what is What.filters:
         view = views.look_at_filters(opened, layer, out)
+    elif what is What.augment:
+        view = views.look_at_augmentation(opened, data_dir, out)
     else:
         picture = views.choose_picture(opened, image, 0 if image is None and index is None else index, data_dir)
         view = views.look_at_maps(opened, picture, layer, out)

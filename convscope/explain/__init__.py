@@ -4,7 +4,7 @@ from convscope.explain.colors import colorize
 from convscope.explain.explainer import explain
 from convscope.explain.explanation import Explanation
 from convscope.explain.feature_maps import feature_maps
-from convscope.explain.filters import filter_tiles, learned_filters
+from convscope.explain.filters import learned_filters
 from convscope.explain.overlay import display_size, encode_png, overlay
 from convscope.registry import METHODS
 
@@ -16,7 +16,6 @@ __all__ = [
     "encode_png",
     "explain",
     "feature_maps",
-    "filter_tiles",
     "learned_filters",
     "overlay",
 ]

@@ -1,4 +1,4 @@
-"""A model in; its learned kernels out, as numbers and as tiles of a picture."""
+"""A model in; the learned kernels of one of its convolutions out."""
 
 import numpy as np
 import torch
@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.errors import UsageError
-from convscope.explain.colors import colorize_signed
 
 
 def learned_filters(model: nn.Module, layer: str | None = None) -> tuple[str, NDArray[np.float32]]:
@@ -35,31 +34,6 @@ def learned_filters(model: nn.Module, layer: str | None = None) -> tuple[str, ND
         raise UsageError(f"layer {name!r} {what}; choose from {', '.join(convolutions)}")
     kernels: NDArray[np.float32] = convolutions[name].detach().to("cpu", torch.float32, copy=True).numpy()
     return name, kernels
-
-
-def filter_tiles(kernels: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Kernels as coloured tiles on one scale, symmetric around zero, so that tiles compare with each other.
-
-    Kernels over three input channels are shown in their own colours: zero is mid-grey, and the largest
-    magnitude of all kernels reaches black or full colour. Others are one plane for each input channel: zero
-    is white, positive weights orange, negative ones blue.
-
-    Args:
-        kernels: (O, I, KH, KW), finite.
-
-    Returns:
-        uint8, (O, columns, KH, KW, 3): a row of tiles for each filter; one column if I is 3, else I columns.
-
-    Raises:
-        UsageError: not four axes.
-    """
-    if kernels.ndim != 4:
-        raise UsageError(f"kernels must be (O, I, KH, KW), got {kernels.shape}")
-    scaled = kernels / (np.abs(kernels).max(initial=0) or 1)  # [-1, 1]
-    if kernels.shape[1] == 3:
-        colours: NDArray[np.uint8] = np.rint(127.5 + 127.5 * scaled).astype(np.uint8)
-        return colours.transpose(0, 2, 3, 1)[:, None]
-    return colorize_signed(scaled)
 
 
 def _kernels(module: nn.Module) -> Tensor | None:

@@ -13,7 +13,6 @@ from convscope.runs.canvas import (
     VERMILLION,
     Canvas,
     Pixels,
-    elide,
     enlarge,
     framed,
     page_width,
@@ -31,7 +30,6 @@ __all__ = [
     "explanation_gallery",
     "feature_maps",
     "filters",
-    "sample_grid",
 ]
 
 MOST_FILTERS, MOST_PLANES = 64, 32
@@ -168,31 +166,6 @@ def explanation_gallery(
             for number, text in enumerate(texts[index]):
                 color = VERMILLION if right is False else SOFT
                 canvas.text(x, y + box + 17 + number * line, text, size=9.5, color=color)
-        return canvas.png()
-
-
-def sample_grid(pictures: Pixels, labels: Sequence[int] | NDArray[np.integer], classes: Sequence[str]) -> bytes:
-    """Pictures of a data set with their class beneath.
-
-    Args:
-        pictures: uint8, (N, C, H, W).
-        labels: N indices into `classes`.
-
-    Raises:
-        ValueError: no pictures, or another number of labels.
-    """
-    if not 0 < len(pictures) == len(labels):
-        raise ValueError(f"expected a label a picture, at least one; got {len(labels)} for {len(pictures)}")
-    columns, box, pitch = min(10, len(pictures)), 64, 88
-    rows = -(-len(pictures) // columns)
-    title, subtitle = "What the network learns from", f"{len(pictures)} pictures with their class."
-    with Canvas(page_width(columns * (box + 8) - 8, title, subtitle), HEADER + rows * pitch + 4) as canvas:
-        canvas.header(title, subtitle)
-        for index, label in enumerate(labels):
-            x, y = MARGIN + index % columns * (box + 8), HEADER + index // columns * pitch
-            _place(canvas, x, y, rgb(pictures[index]), box)
-            name = elide(classes[label], box + 4, 9)
-            canvas.text(x + box / 2, y + box + 12, name, size=9, color=SOFT, ha="center")
         return canvas.png()
 
 

@@ -132,6 +132,7 @@ def test_look_draws_filters_and_maps(cli: Cli, copied_run: Run) -> None:
         ["filters", "--layer", "group2.0.sum.branch.conv1"],
         ["maps"],
         ["maps", "--layer", "stem.conv"],
+        ["augment"],
     ):
         code, out, error = cli("look", copied_run.path, *arguments)
         assert code == 0, error
@@ -193,7 +194,7 @@ def test_data_lists_and_describes(cli: Cli, tmp_path: Path) -> None:
         (["--frobnicate"], 2, "No such option: --frobnicate"),
         (["evaluate", "EMPTY/none"], 1, "no run folder EMPTY/none; `convscope train"),
         (["evaluate", "EMPTY"], 1, "no checkpoint EMPTY/best.pt"),
-        (["look", "RUN", "patches"], 2, "'patches' is not one of 'filters', 'maps'"),
+        (["look", "RUN", "patches"], 2, "'patches' is not one of 'filters', 'maps', 'augment'"),
         (["explain", "RUN"], 2, "either --image FILE or --index N"),
         (["explain", "RUN", "--index", "0", "--image", "x.png"], 2, "either --image FILE or --index N"),
         (["explain", "RUN", "--index", "360"], 2, "the test set has pictures 0 to 359"),

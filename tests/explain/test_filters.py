@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from convscope.errors import UsageError
-from convscope.explain import filter_tiles, learned_filters
+from convscope.explain import learned_filters
 
 
 class OurConv(nn.Module):
@@ -59,38 +59,3 @@ def test_refusals_list_the_convolutions(make, layer, words):
 def test_a_model_without_convolutions():
     with pytest.raises(UsageError, match="Sequential has no two-dimensional convolution"):
         learned_filters(nn.Sequential(nn.Linear(3, 2)))
-
-
-class TestTiles:
-    def test_three_channels_are_colours_with_zero_in_the_middle(self):
-        kernels = np.zeros((2, 3, 4, 5), dtype=np.float32)
-        kernels[0, 0, 1, 2] = -2.0  # the largest magnitude of all filters sets the scale
-        kernels[1, 2, 3, 4] = 1.0
-        tiles = filter_tiles(kernels)
-        assert tiles.shape == (2, 1, 4, 5, 3)
-        assert tiles.dtype == np.uint8
-        np.testing.assert_array_equal(tiles[0, 0, 1, 2], [0, 128, 128])
-        np.testing.assert_array_equal(tiles[1, 0, 3, 4], [128, 128, 191])
-        np.testing.assert_array_equal(tiles[0, 0, 0, 0], [128, 128, 128])
-
-    def test_other_channels_are_signed_planes_on_one_scale(self):
-        kernels = np.random.default_rng(0).normal(size=(4, 2, 3, 5))
-        kernels[1, 0, 2, 3] = 0
-        tiles = filter_tiles(kernels).astype(int)
-        assert tiles.shape == (4, 2, 3, 5, 3)
-        clear = np.abs(kernels) > 0.1 * np.abs(kernels).max()
-        warm = tiles[..., 0] - tiles[..., 2]
-        np.testing.assert_array_equal(np.sign(warm)[clear], np.sign(kernels)[clear])
-        assert len(set(tiles[1, 0, 2, 3].tolist())) == 1
-        # the scale is shared: halving one filter changes its tiles, not the others'
-        halved = kernels.copy()
-        halved[np.abs(kernels).max(axis=(1, 2, 3)).argmin()] /= 2
-        changed = (filter_tiles(halved) != tiles).any(axis=(1, 2, 3, 4))
-        assert changed.sum() == 1
-
-    def test_all_zero_kernels(self):
-        assert (filter_tiles(np.zeros((2, 3, 3, 3))) == 128).all()
-
-    def test_not_kernels(self):
-        with pytest.raises(UsageError, match=r"must be \(O, I, KH, KW\), got \(3, 3\)"):
-            filter_tiles(np.zeros((3, 3)))

@@ -1,4 +1,4 @@
-"""Kernels, feature maps, explanations and samples: tiles stand where they should, in the right colours, unblurred."""
+"""Kernels, feature maps, explanations, augmentation: tiles stand where they should, in the right colours, unblurred."""
 
 import io
 from collections.abc import Callable
@@ -31,7 +31,6 @@ EVERY: dict[str, Callable[[], bytes]] = {
     "feature maps": lambda: plots.feature_maps(COLOUR[0], MAPS, "What the layers make of picture 3"),
     "gallery": lambda: plots.explanation_gallery(COLOUR, OVERLAYS, [CAPTION] * 12, [True, False] * 6),
     "gallery of one": lambda: plots.explanation_gallery(DIGITS[:1], OVERLAYS[:1], ["3 (61 %)"], [None]),
-    "samples": lambda: plots.sample_grid(DIGITS[:23], np.arange(23) % 3, ("a", "b", "a very long name")),
     "augmentation": lambda: plots.augmentation(COLOUR, [COLOUR[:, :, :, ::-1]] * 2),
 }
 
@@ -231,13 +230,6 @@ def test_the_gallery_refuses_lists_of_unequal_length() -> None:
         plots.explanation_gallery(DIGITS[:0], [], [], [])
 
 
-def test_samples_stand_in_reading_order() -> None:
-    picture = page(plots.sample_grid(DIGITS[:13], np.arange(13) % 10, [f"{i}" for i in range(10)]))
-    for index in (0, 9, 12):
-        left, top = (MARGIN + index % 10 * 72) * SCALE, (HEADER + index // 10 * 88) * SCALE
-        np.testing.assert_array_equal(picture[top : top + 128, left : left + 128], big(DIGITS[index], 16))
-
-
 def test_augmented_pictures_stand_below_their_original() -> None:
     pictures = COLOUR[:4, :, :16, :32]
     picture = page(plots.augmentation(pictures, [pictures[:, :, :, ::-1], pictures[:, :, ::-1]]))
@@ -248,8 +240,6 @@ def test_augmented_pictures_stand_below_their_original() -> None:
         np.testing.assert_array_equal(picture[top : top + 64, left : left + 128], big(expected, 4))
 
 
-def test_samples_and_augmentation_refuse_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="a label a picture"):
-        plots.sample_grid(DIGITS[:3], [0, 1], "ab")
+def test_augmentation_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"\(3, 1, 8, 8\)"):
         plots.augmentation(DIGITS[:3], [DIGITS[:2]])
