@@ -8,13 +8,19 @@ export PYTHONUTF8 := 1
 .PHONY: demo test test-slow check bench docs-check clean
 
 demo: $(VENV)/.installed  ## train, evaluate, explain, prove and verify on real handwritten digits
-	@$(BIN)/python -m convscope smoke
+	@echo "== smoke: does a network learn on this machine?"
+	@$(BIN)/convscope smoke
 	@rm -rf $(RUN)
-	@$(BIN)/python -m convscope train digits --out $(RUN)
-	@echo; $(BIN)/python -m convscope evaluate $(RUN)
-	@echo; $(BIN)/python -m convscope explain $(RUN) --index 0
-	@echo; $(BIN)/python -m convscope prove $(RUN)
-	@echo; $(BIN)/python -m convscope verify $(RUN)
+	@echo; echo "== train: a TinyResNet on 1,437 real handwritten digits"
+	@$(BIN)/convscope train digits --out $(RUN)
+	@echo; echo "== evaluate: 360 digits that it has never seen"
+	@$(BIN)/convscope evaluate $(RUN)
+	@echo; echo "== explain: where it looked in the first of them"
+	@$(BIN)/convscope explain $(RUN) --index 0
+	@echo; echo "== prove: the same network in NumPy, layer by layer"
+	@$(BIN)/convscope prove $(RUN)
+	@echo; echo "== verify: every file that it left"
+	@$(BIN)/convscope verify $(RUN)
 	@echo; echo "Open $(RUN)/report.html in a browser."
 
 test: $(VENV)/.installed-dev  ## every test but the slow ones
