@@ -30,7 +30,7 @@ class Progress:
             leave=False,
             dynamic_ncols=True,
             disable=None if enabled else True,  # None: only on a terminal
-            bar_format="{desc} {percentage:3.0f} % |{bar}| {remaining} left  {postfix}",
+            bar_format="{desc} |{bar}| {remaining} left",
         )
         self.images, self.since = 0, self.started
 
@@ -47,11 +47,12 @@ class Progress:
         if isinstance(record, Step):
             self.images += record.images
             rate = self.images / max(time.perf_counter() - self.since, 1e-9)
-            self.bar.set_description_str(f"epoch {record.epoch + 1}/{self.epochs}", refresh=False)
-            self.bar.set_postfix_str(
-                f"loss {record.loss:.3f}  accuracy {record.accuracy:.1%}  {rate:,.0f} images/s", refresh=False
+            self.bar.set_description_str(
+                f"epoch {record.epoch + 1}/{self.epochs}  loss {record.loss:.3f}  accuracy {record.accuracy:.1%}  "
+                f"{rate:,.0f} images/s",
+                refresh=False,
             )
-            self.bar.update(record.step - self.bar.n if not self.bar.disable else 0)
+            self.bar.update()
         elif self.enabled:
             self.images, self.since = 0, time.perf_counter()
             elapsed = time.perf_counter() - self.started

@@ -1,0 +1,49 @@
+"""Every shipped recipe runs, and those that the README quotes reach what they should, on real data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convscope import prove, train
+from convscope.config import load_config, recipe_names
+from convscope.data import load
+from convscope.verify import verify
+
+NEED_FILES = ("cifar10", "mnist")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_runs_for_an_epoch(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    needs_files = load_config(name).data.name in NEED_FILES
+    data_dir = request.getfixturevalue("data_dir") if needs_files else None
+    run = train(name, out=tmp_path / name, data_dir=data_dir, train__epochs=1, data__subset=128)
+    assert run.config.recipe == name
+    assert 0 < run.results["test_accuracy"] < 1
+    assert verify(run.path).ok
+
+
+def test_the_demo_reaches_its_bar(tmp_path: Path) -> None:
+    run = train("digits", out=tmp_path / "digits")
+    assert run.results["test_accuracy"] >= 0.97
+    assert prove(run, load("digits")[1].images).ok
+
+
+@pytest.mark.slow
+def test_lenet5_on_all_of_mnist(tmp_path: Path, data_dir: Path) -> None:
+    run = train("mnist-lenet5", out=tmp_path / "mnist", data_dir=data_dir)
+    assert run.results["test_accuracy"] >= 0.985
+    _, test = load("mnist", data_dir)
+    assert prove(run, test.images[:500]).ok
+
+
+@pytest.mark.slow
+def test_tiny_resnet_learns_cifar10(tmp_path: Path, data_dir: Path) -> None:
+    run = train("cifar10-5k", out=tmp_path / "cifar10", data_dir=data_dir, train__epochs=6)
+    assert run.results["test_accuracy"] >= 0.5
+    _, test = load("cifar10", data_dir)
+    proof = prove(run, test.images[:300])
+    assert proof.ok
+    right = run.probabilities(test.images).argmax(axis=1) == test.labels
+    assert np.mean(right) == run.results["test_accuracy"]
+    assert verify(run.path).ok
