@@ -22,7 +22,10 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Look for the data set here and nowhere else.", show_default=False),
 ]
-Out = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
+ImageFile = Annotated[Path | None, typer.Option(help="A picture file.", show_default=False)]
+Index = Annotated[int | None, typer.Option(help="A picture of the test set.", show_default=False)]
+LayerName = Annotated[str | None, typer.Option(help="Dotted name of a layer.", show_default="the program's choice")]
+Png = Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")]
 
 
 class What(StrEnum):
@@ -111,17 +114,15 @@ def predict(
 @app.command()
 def explain(
     run: RunFolder,
-    image: Annotated[Path | None, typer.Option(help="A picture file.", show_default=False)] = None,
-    index: Annotated[int | None, typer.Option(help="A picture of the test set.", show_default=False)] = None,
+    image: ImageFile = None,
+    index: Index = None,
     method: Annotated[str, typer.Option(help=f"One of: {', '.join(METHODS)}.")] = "grad-cam",
     target: Annotated[
         str | None,
         typer.Option(help="The class to argue for, by name or number.", show_default="the predicted one"),
     ] = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Dotted name of a layer.", show_default="the model's own choice")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")] = None,
+    layer: LayerName = None,
+    out: Png = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
@@ -140,18 +141,23 @@ def look(
     run: RunFolder,
     what: Annotated[
         What,
-        typer.Argument(help="Learned kernels, feature maps, or augmented training pictures."),
+        typer.Argument(
+            metavar="WHAT",
+            help="filters, maps or augment: learned kernels, feature maps, or augmented training pictures.",
+        ),
     ],
-    image: Annotated[Path | None, typer.Option(help="maps: a picture file.", show_default=False)] = None,
-    index: Annotated[int | None, typer.Option(help="maps: a picture of the test set.", show_default="0")] = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Dotted name of a layer.", show_default="filters: the first; maps: all")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")] = None,
+    image: ImageFile = None,
+    index: Index = None,
+    layer: LayerName = None,
+    out: Png = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Draw what the network learned, and what it learned from."""
+    """Draw what the network learned, and what it learned from.
+
+    filters: the kernels of a convolution, by default the first. maps: what each layer makes of a picture, by default
+    the first of the test set. augment: training pictures, and what augmentation makes of them.
+    """
     from convscope import views
     from convscope.cli import show
     from convscope.runs import load_run
