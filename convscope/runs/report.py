@@ -206,7 +206,7 @@ def _percent(share: float) -> str:
     digits = 1
     while 0 < share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") in (0, 100):
         digits += 1
-    return f"{100 * share:.{0 if share in (0, 1) else digits}f} %"
+    return f"{100 * share:.{0 if share in (0, 1) else digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _duration(seconds: float) -> str:
