@@ -9,6 +9,8 @@ from typer import Exit, TyperException
 from convscope.cli.app import app
 from convscope.errors import ConvscopeError
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. An error is one line on standard error, exit 1 or 2."""
@@ -16,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         result = app([a for a in arguments if a != "--debug"] or ["--help"], "convscope", standalone_mode=False)
+        if result == INTERRUPTED:  # Ctrl-C
+            print("convscope: interrupted", file=sys.stderr)
         return result if isinstance(result, int) else 0
     except Exit as leaving:
         return leaving.exit_code

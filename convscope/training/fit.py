@@ -1,5 +1,6 @@
 """The training loop: a TrainState and Batches in, a stream of plain records out, one a step and one an epoch."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from convscope.config import TrainConfig
 from convscope.data.batches import Batches, derive_seed
+from convscope.errors import ConvscopeError
 from convscope.training.checks import check_batch
 from convscope.training.optimizers import make_optimizer
 from convscope.training.schedules import learning_rate
@@ -104,6 +106,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
 
     Raises:
         UsageError: the first batch shows a classic mistake (see `check_batch`).
+        ConvscopeError: the loss is no longer a number; the message says at which step.
     """
     config, model = state.config, state.model
     unchecked = True
@@ -115,6 +118,11 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
                 unchecked = False
             lr = learning_rate(config, state.step, batches.steps_per_epoch)
             loss, correct = train_step(state, images, labels, lr)
+            if not math.isfinite(loss):
+                raise ConvscopeError(
+                    f"the loss became {loss} in epoch {state.epoch + 1}, step {state.step + 1}; "
+                    "what was saved before is intact: try a smaller train.lr or a longer train.warmup"
+                )
             state.step += 1
             state.epoch_step += 1
             state.loss_sum += loss * len(labels)

@@ -11,6 +11,7 @@ from torch import nn
 
 from convscope.config import TrainConfig
 from convscope.data import Batches, ImageSet
+from convscope.errors import ConvscopeError
 from convscope.training import Epoch, Step, TrainState, fit, learning_rate
 from convscope.training.optimizers import make_optimizer
 
@@ -91,6 +92,12 @@ def test_without_validation_its_columns_are_none() -> None:
     *_, epoch = fit(make_state(epochs=1), make_batches(val=0))
     assert isinstance(epoch, Epoch)
     assert (epoch.val_loss, epoch.val_accuracy) == (None, None)
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_and_step() -> None:
+    state = make_state(lr=1e30, warmup=0, momentum=0)
+    with pytest.raises(ConvscopeError, match=r"the loss became (nan|inf) in epoch 1, step 2; .* smaller train.lr"):
+        list(fit(state, make_batches()))
 
 
 def weights(state: TrainState) -> torch.Tensor:
