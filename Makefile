@@ -10,6 +10,7 @@ export PYTHONUTF8 := 1
 demo: $(VENV)/.installed  ## train, evaluate, explain, prove and verify on real handwritten digits
 	@echo "== smoke: does a network learn on this machine?"
 	@$(BIN)/convscope smoke
+	@if [ -e $(RUN) ] && ! [ -e $(RUN)/config.yaml ]; then echo "$(RUN) is no run folder; remove it yourself"; exit 2; fi
 	@rm -rf $(RUN)
 	@echo; echo "== train: a TinyResNet on 1,437 real handwritten digits"
 	@$(BIN)/convscope train digits --out $(RUN)

@@ -4,15 +4,18 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
 
 from convscope.errors import UsageError
 from convscope.registry import DATASETS, MODELS
 
 RECIPES = resources.files("convscope") / "recipes"
+
+
+Count = Annotated[int, Strict()]  # a whole number; true and 1.0 are none
 
 
 class Section(BaseModel):
@@ -26,7 +29,7 @@ class AugmentConfig(Section):
 
     flip: bool = False
     """Mirror left-right with probability 1/2."""
-    crop: int = Field(0, ge=0)
+    crop: Count = Field(0, ge=0)
     """Pad by so many reflected pixels a side, then cut the original size out at a random place."""
     brightness: float = Field(0.0, ge=0, le=1)
     """Multiply by a factor drawn from [1 - v, 1 + v]."""
@@ -34,7 +37,7 @@ class AugmentConfig(Section):
     """Blend with the picture's mean by such a factor."""
     saturation: float = Field(0.0, ge=0, le=1)
     """Blend with the grey picture by such a factor."""
-    cutout: int = Field(0, ge=0)
+    cutout: Count = Field(0, ge=0)
     """Cover one square of so many pixels a side, anywhere."""
 
 
@@ -43,7 +46,7 @@ class DataConfig(Section):
 
     name: str = "digits"
     """A data set; `convscope data list` shows them."""
-    subset: int | None = Field(None, ge=1)
+    subset: Count | None = Field(None, ge=1)
     """Train on so many pictures, balanced over the classes; null takes all."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """The share of the training pictures that is held out to choose `best.pt`; 0 holds none out."""
@@ -83,9 +86,9 @@ class ModelConfig(BaseModel):
 class TrainConfig(Section):
     """How the network learns."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: Count = Field(10, ge=1)
     """Passes over the training pictures."""
-    batch_size: int = Field(128, ge=2)
+    batch_size: Count = Field(128, ge=2)
     """Pictures a step."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """`sgd` is with Nesterov momentum."""
@@ -99,7 +102,7 @@ class TrainConfig(Section):
     """How the learning rate goes down."""
     warmup: float = Field(0.0, ge=0)
     """Epochs over which it first rises from 0 to `lr`, fractions allowed; at most half of the run."""
-    step_size: int = Field(5, ge=1)
+    step_size: Count = Field(5, ge=1)
     """Of `step`: epochs from one drop to the next."""
     gamma: float = Field(0.5, gt=0, le=1)
     """Of `step`: the factor of a drop."""
@@ -107,9 +110,9 @@ class TrainConfig(Section):
     """The share of the target that is spread over all classes."""
     device: str = "auto"
     """`auto` takes CUDA where there is one, else the CPU."""
-    threads: int | None = Field(None, ge=1)
+    threads: Count | None = Field(None, ge=1, le=1024)
     """Of the CPU; null leaves PyTorch's choice."""
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Count = Field(0, ge=0, lt=2**32)
     """Everything random derives from it."""
 
 

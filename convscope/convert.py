@@ -15,15 +15,27 @@ from convscope.errors import UsageError
 Array = NDArray[np.float32] | NDArray[np.float64]
 
 
-def to_numpy(model: nn.Module, name: str = "") -> numpy_nn.Layer:
+def to_numpy(model: nn.Module) -> numpy_nn.Layer:
     """The `numpy_nn` network that computes what `model` computes; every layer carries its PyTorch name.
 
     Weights and running statistics are copied, so changing one network leaves the other alone. The copy is in the
     model's mode (train or eval).
 
     Raises:
-        UsageError: a module of a type that has no counterpart here; the message gives its name and type.
+        UsageError: a module of a type that has no counterpart here, one that stands in two places, or one with hooks
+            that may change what it computes; the message gives its name and type.
     """
+    names: dict[nn.Module, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if (first := names.setdefault(module, name)) != name:
+            raise UsageError(f"cannot replay {name} in NumPy: it is {first} once more; give each place its own layer")
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise UsageError(f"cannot replay {name or 'the model'} in NumPy: it has forward hooks; remove them first")
+    return _convert(model, "")
+
+
+def _convert(model: nn.Module, name: str) -> numpy_nn.Layer:
+    """The counterpart of one module and all below it."""
     convert = CONVERTERS.get(type(model))
     if convert is None:
         if isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward:
@@ -41,12 +53,12 @@ def to_numpy(model: nn.Module, name: str = "") -> numpy_nn.Layer:
 
 def _sequential(module: nn.Module, name: str) -> numpy_nn.Layer:
     prefix = f"{name}." if name else ""
-    return numpy_nn.Sequential(*(to_numpy(child, prefix + key) for key, child in module.named_children()))
+    return numpy_nn.Sequential(*(_convert(child, prefix + key) for key, child in module.named_children()))
 
 
 def _residual(module: layers.Residual, name: str) -> numpy_nn.Layer:
-    branch = to_numpy(module.branch, f"{name}.branch")
-    shortcut = None if module.shortcut is None else to_numpy(module.shortcut, f"{name}.shortcut")
+    branch = _convert(module.branch, f"{name}.branch")
+    shortcut = None if module.shortcut is None else _convert(module.shortcut, f"{name}.shortcut")
     return numpy_nn.Residual(branch, shortcut)
 
 

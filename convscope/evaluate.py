@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from convscope.data import ImageSet
 from convscope.errors import UsageError
 from convscope.runs import Run
+from convscope.runs.artifacts import METRICS
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Evaluation:
 
 def summary(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     """What `train --json` and `evaluate --json` print: accuracies as fractions, seconds of training without set-up."""
-    rows = run.metrics
+    rows = run.metrics if (run.path / METRICS).exists() else []  # a checkpoint alone is enough to evaluate
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     images = sum((row["images_per_second"] or 0.0) * (row["seconds"] or 0.0) for row in rows)
     return {
@@ -59,10 +60,10 @@ def summary(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "dataset": run.config.data.name,
         "model": run.model_name,
         "parameters": run.parameters,
-        "epochs": len(rows),
+        "epochs": len(rows) or run.checkpoint["epoch"],
         "val_accuracy": run.checkpoint["best_val_accuracy"],
         "test_accuracy": evaluation.accuracy,
-        "train_seconds": seconds,
+        "train_seconds": seconds if rows else None,
         "images_per_second": images / seconds if seconds else None,
     }
 
@@ -73,9 +74,10 @@ def evaluate(run: Run, pictures: ImageSet) -> Evaluation:
     Raises:
         UsageError: the pictures are of another shape, or have other classes, than the run was trained on.
     """
-    if pictures.shape != run.input_shape or pictures.classes != run.classes:
+    if pictures.shape != run.input_shape:
+        raise UsageError(f"{run.path} was trained on pictures {run.input_shape} (C, H, W); these are {pictures.shape}")
+    if pictures.classes != run.classes:
         raise UsageError(
-            f"{run.path} was trained on {run.input_shape} pictures of {len(run.classes)} classes; "
-            f"these are {pictures.shape} of {len(pictures.classes)}"
+            f"{run.path} was trained on the classes {', '.join(run.classes)}; these are {', '.join(pictures.classes)}"
         )
     return Evaluation(run.probabilities(pictures.images), pictures.labels, pictures.classes)

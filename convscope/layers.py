@@ -5,9 +5,16 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.utils import _pair
 
 IntOrPair = int | tuple[int, int]
+
+
+def pair(layer: str, name: str, value: IntOrPair, least: int = 1) -> tuple[int, int]:
+    """An integer or a (height, width) pair as a pair; ValueError if it is neither, or below `least`."""
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2 or not all(type(n) is int and n >= least for n in both):
+        raise ValueError(f"{layer} got {name} {value!r}; expected an integer or a pair of at least {least}")
+    return both
 
 
 class Conv2D(nn.Module):
@@ -39,9 +46,13 @@ class Conv2D(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size: tuple[int, int] = _pair(kernel_size)
-        self.stride: tuple[int, int] = _pair(stride)
-        self.padding: tuple[int, int] | str = padding if isinstance(padding, str) else _pair(padding)
+        self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
+        self.stride = pair("Conv2D", "stride", stride)
+        if isinstance(padding, str) and padding != "same":
+            raise ValueError(f'Conv2D got padding {padding!r}; expected an integer, a pair or "same"')
+        if padding == "same" and self.stride != (1, 1):
+            raise ValueError(f'Conv2D got padding "same" with stride {self.stride}; "same" needs stride 1')
+        self.padding = padding if isinstance(padding, str) else pair("Conv2D", "padding", padding, least=0)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self.kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         nn.init.xavier_uniform_(self.weight)
@@ -67,9 +78,10 @@ class _Pool2D(nn.Module):
 
     def __init__(self, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0) -> None:
         super().__init__()
-        self.kernel_size: tuple[int, int] = _pair(kernel_size)
-        self.stride: tuple[int, int] = self.kernel_size if stride is None else _pair(stride)
-        self.padding: tuple[int, int] = _pair(padding)
+        kind = type(self).__name__
+        self.kernel_size = pair(kind, "kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair(kind, "stride", stride)
+        self.padding = pair(kind, "padding", padding, least=0)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

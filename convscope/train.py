@@ -1,5 +1,6 @@
 """START HERE. One run on one page: load the pictures, build the network, fit it, keep everything in a run folder."""
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import torch
 from convscope.config import RunConfig, load_config, override
 from convscope.data import ImageSet, load
 from convscope.data.augment import build_augment
-from convscope.data.batches import Batches
+from convscope.data.batches import Batches, seeded
 from convscope.errors import UsageError
 from convscope.evaluate import evaluate, summary
 from convscope.models import build_model
@@ -24,7 +25,6 @@ from convscope.runs.artifacts import (
     LATEST,
     METRICS,
     write_csv,
-    write_file,
     write_json,
 )
 from convscope.runs.checkpoint import FORMAT, save_checkpoint
@@ -68,8 +68,7 @@ def train(
     pictures, test = load(config.data.name, Path(data_dir) if data_dir else None)
     training, validation = hold_out(pictures, config)
     mean, std = training.channel_stats()
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
+    with seeded(settings.seed):
         model = build_model(config.model.name, training.shape, len(training.classes), **config.model.options)
     state = TrainState(model.to(device), settings, training.shape, len(training.classes))
     batches = Batches(
@@ -79,11 +78,11 @@ def train(
         std=std,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augment=build_augment(config.data.augment, mean, augment),
+        augment=build_augment(config.data.augment, training.shape[1:], mean, augment),
         device=device,
     )
 
-    write_file(folder / CONFIG, config.as_yaml())
+    claim(folder, config)
     write_json(folder / ENVIRONMENT, describe_environment(device))
     rows: list[dict[str, float | None]] = []
     best: tuple[float, float] | None = None
@@ -120,7 +119,8 @@ def train(
     evaluation = evaluate(run, test)
     results = summary(run, evaluation)
     counts = len(training), len(validation or ())
-    for note in finish(run, results, test.images, test.labels, evaluation.probabilities, *counts):
+    tested = test.images, test.labels, evaluation.probabilities, evaluation.confusion
+    for note in finish(run, results, *tested, *counts):
         if progress:
             print(f"note: {note.text}", file=sys.stderr)
     return run
@@ -128,16 +128,33 @@ def train(
 
 def free_folder(out: str | Path | None, config: RunConfig) -> Path:
     """The folder for a new run; UsageError if something already stands there."""
-    folder = Path(out) if out else Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}"
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    recipe = re.sub(r"[^\w.-]+", "-", config.recipe).strip(".-")
+    folder = Path(out) if out else Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose another --out, or remove it")
     return folder
+
+
+def claim(folder: Path, config: RunConfig) -> None:
+    """Make the run folder this run's own by creating `config.yaml` in it, which only one process can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / CONFIG).open("x", encoding="utf-8") as file:
+            file.write(config.as_yaml())
+    except FileExistsError:
+        raise UsageError(f"{folder} has just been taken by another training; choose another --out") from None
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
 
 
 def choose_device(name: str) -> str:
     """`auto` is CUDA where there is one, else the CPU; UsageError for a device that this machine lacks."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise UsageError(f"unknown train.device {name!r}; choose auto, cpu, cuda, cuda:N or mps")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -150,7 +167,10 @@ def hold_out(pictures: ImageSet, config: RunConfig) -> tuple[ImageSet, ImageSet 
     """(training, validation): first the subset, then the validation split carved from it."""
     if config.data.subset is not None:
         pictures = pictures.subset(config.data.subset, config.train.seed)
-    held = round(config.data.val_fraction * len(pictures))
+    share = config.data.val_fraction
+    held = round(share * len(pictures))
+    if share and not held:
+        raise UsageError(f"data.val_fraction={share:g} of {len(pictures)} pictures is not one; give 0 or more")
     if len(pictures) - held < 2:
         raise UsageError(f"{len(pictures)} pictures less {held} for validation leave too few to train on (2)")
     return pictures.split(held, config.train.seed) if held else (pictures, None)

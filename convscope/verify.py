@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -14,18 +14,9 @@ from convscope.config import load_config
 from convscope.errors import ConvscopeError, UsageError
 from convscope.runs import artifacts, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
+from convscope.training import Epoch
 
-COLUMNS = [
-    "epoch",
-    "step",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "lr",
-    "seconds",
-    "images_per_second",
-]
+COLUMNS = [field.name for field in fields(Epoch)]
 
 
 @dataclass(frozen=True)
@@ -84,8 +75,10 @@ def _check(name: str, look: Callable[[], None]) -> Check:
     """Run `look`; what it raises is the problem."""
     try:
         look()
-    except (ConvscopeError, OSError) as error:
+    except ConvscopeError as error:
         return Check(name, str(error))
+    except Exception as error:  # whatever the damage makes a reader raise belongs into the list
+        return Check(name, f"{type(error).__name__}: {error}")
     return Check(name, "")
 
 

@@ -26,11 +26,7 @@ class Picture:
     true: str | None = None
 
 
-@dataclass(frozen=True)
-class View:
-    """What was drawn: plain values for `--json`, `png` among them."""
-
-    values: dict[str, Any]
+Values = dict[str, Any]  # what was drawn, as `--json` prints it; `png` says where
 
 
 def choose_picture(run: Run, image: Path | None, index: int | None, data_dir: Path | None) -> Picture:
@@ -68,66 +64,70 @@ def explain_picture(
     target: str | None = None,
     layer: str | None = None,
     out: Path | None = None,
-) -> View:
+) -> Values:
     """Draw where the evidence for a class lies, beside the picture itself."""
     batch = picture.pixels[None]
     found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method)
     index = int(found.targets[0])
     probabilities = run.probabilities(batch)[0]
     label, probability = run.classes[index], float(probabilities[index])
-    caption = f"{label} ({probability:.1%})" + (f", true class {picture.true}" if picture.true else "")
-    answer = run.classes[int(probabilities.argmax())]
+    answer, confidence = run.classes[int(probabilities.argmax())], float(probabilities.max())
+    caption = f"{label} ({probability:.1%})"
+    if label != answer:
+        caption += f", the network says {answer} ({confidence:.1%})"
+    if picture.true is not None:
+        caption += f", true class {picture.true}"
+    empty = found.evidence[0] == "none"
     png = plots.explanation_gallery(
         batch,
         [overlay(picture.pixels, found.heatmaps(display_size(*picture.pixels.shape[1:]))[0])],
         [caption],
-        [None if picture.true is None else picture.true == answer],
+        [picture.true == label if picture.true is not None and label == answer else None],
         title=f"Evidence for {label}",
+        subtitle=f"Nothing at {found.layer} argues for it: an empty map." if empty else f"{method} at {found.layer}",
     )
     path = _write(run, out, f"{picture.name}-{method}-{label}-{found.layer}", png)
-    return View(
-        {
-            "method": method,
-            "layer": found.layer,
-            "target": index,
-            "label": label,
-            "probability": probability,
-            "evidence": found.evidence[0],
-            "png": str(path),
-        }
-    )
+    return {
+        "method": method,
+        "layer": found.layer,
+        "target": index,
+        "label": label,
+        "probability": probability,
+        "evidence": found.evidence[0],
+        "png": str(path),
+    }
 
 
-def look_at_filters(run: Run, layer: str | None = None, out: Path | None = None) -> View:
+def look_at_filters(run: Run, layer: str | None = None, out: Path | None = None) -> Values:
     """Draw the learned kernels of a convolution, by default the first."""
     name, kernels = learned_filters(run.model, layer)
     path = _write(run, out, f"filters-{name}", plots.filters(kernels, name))
-    return View({"layer": name, "shape": list(kernels.shape), "png": str(path)})
+    return {"layer": name, "shape": list(kernels.shape), "png": str(path)}
 
 
-def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path | None = None) -> View:
+def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path | None = None) -> Values:
     """Draw what every layer, or the one named, makes of a picture."""
     maps = feature_maps(run.model, run.preprocess(picture.pixels[None]), None if layer is None else [layer])
     png = plots.feature_maps(picture.pixels, {name: value[0] for name, value in maps.items()}, picture.name)
     path = _write(run, out, f"maps-{picture.name}" + (f"-{layer}" if layer else ""), png)
-    return View({"layers": list(maps), "png": str(path)})
+    return {"layers": list(maps), "png": str(path)}
 
 
-def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | None = None) -> View:
+def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | None = None) -> Values:
     """Draw ten training pictures and, below them, three times what the run's augmentation made of them.
 
     Raises:
         UsageError: the run trained on its pictures as they are.
     """
     training, _ = load(run.config.data.name, data_dir)
-    augment = build_augment(run.config.data.augment, run.checkpoint["mean"])
+    augment = build_augment(run.config.data.augment, training.shape[1:], run.checkpoint["mean"])
     if augment is None:
         raise UsageError(f"{run.path} was trained without augmentation; data.augment says what there is")
     pictures = training.subset(min(10, len(training)), run.config.train.seed).images
     generator = torch.Generator().manual_seed(run.config.train.seed)
     varied = [augment(torch.from_numpy(pictures), generator).numpy() for _ in range(3)]
     path = _write(run, out, "augmentation", plots.augmentation(pictures, varied))
-    return View({"augment": run.config.data.augment.model_dump(), "png": str(path)})
+    return {"augment": run.config.data.augment.model_dump(), "png": str(path)}
 
 
 def _write(run: Run, out: Path | None, name: str, png: bytes) -> Path:

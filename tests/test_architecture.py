@@ -48,7 +48,8 @@ def imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import; write the whole name"
             module = node.module or ""
             # `from convscope import numpy_nn` imports the room, not the package
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "convscope" else {module}
+            names = {alias.name for alias in node.names if not alias.name.startswith("__")}
+            found |= {f"{module}.{name}" for name in names} if module == "convscope" else {module}
     return found
 
 

@@ -57,6 +57,21 @@ def test_layers_carry_their_torch_names() -> None:
     assert sorted(names) == sorted(name for name, _ in model.named_modules())
 
 
+def test_one_module_in_two_places_is_refused() -> None:
+    shared = nn.ReLU()
+    with pytest.raises(UsageError, match=r"cannot replay 3 in NumPy: it is 1 once more"):
+        to_numpy(nn.Sequential(nn.Tanh(), shared, nn.Tanh(), shared))
+
+
+def test_a_hook_may_change_what_is_computed_so_it_is_refused() -> None:
+    model = nn.Sequential(nn.Tanh(), nn.ReLU())
+    handle = model[1].register_forward_hook(lambda *_: torch.zeros(1))
+    with pytest.raises(UsageError, match="cannot replay 1 in NumPy: it has forward hooks"):
+        to_numpy(model)
+    handle.remove()
+    to_numpy(model)
+
+
 def test_the_copy_is_its_own() -> None:
     model = Conv2D(1, 1, 1)
     network = to_numpy(model)

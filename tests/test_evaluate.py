@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from convscope.evaluate import Evaluation
+from convscope.evaluate import Evaluation, summary
+from convscope.runs import Run
+from convscope.runs.artifacts import METRICS, write_csv
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 200)
@@ -34,3 +36,14 @@ def test_a_perfect_network_confuses_nothing() -> None:
     perfect = Evaluation(np.eye(4)[LABELS], LABELS, EVALUATION.classes)
     assert perfect.accuracy == 1
     assert perfect.most_confused() == []
+
+
+def test_images_a_second_are_all_pictures_over_all_seconds(copied_run: Run) -> None:
+    """One epoch of 1 s at 100 images/s and one of 3 s at 200: 700 pictures in 4 s, not the mean of the rates."""
+    rows = copied_run.metrics[:2]
+    rates = [{"seconds": 1.0, "images_per_second": 100.0}, {"seconds": 3.0, "images_per_second": 200.0}]
+    write_csv(copied_run.path / METRICS, [row | rate for row, rate in zip(rows, rates, strict=True)])
+    found = summary(copied_run, EVALUATION)
+    assert (found["epochs"], found["train_seconds"], found["images_per_second"]) == (2, 4.0, 175.0)
+    assert found["test_accuracy"] == EVALUATION.accuracy
+    assert found["val_accuracy"] == copied_run.checkpoint["best_val_accuracy"]

@@ -1,5 +1,7 @@
 """The modules against torch.nn's own, on odd shapes, with random upstream gradients (seeds stated)."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -46,6 +48,21 @@ def test_conv_starts_with_xaviers_law() -> None:
 def test_conv_shows_the_shapes_of_a_wrong_input() -> None:
     with pytest.raises(ValueError, match=r"input \(8, 1, 28, 28\).*\(N, 3, H, W\)"):
         Conv2D(3, 4, 3)(torch.zeros(8, 1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kernel_size": (3, 3, 3)}, r"Conv2D got kernel_size \(3, 3, 3\); expected an integer or a pair"),
+        ({"kernel_size": 3, "stride": 0}, "Conv2D got stride 0"),
+        ({"kernel_size": 3, "padding": -1}, "Conv2D got padding -1"),
+        ({"kernel_size": 3, "padding": "full"}, "Conv2D got padding 'full'"),
+        ({"kernel_size": 3, "padding": "same", "stride": 2}, "needs stride 1"),
+    ],
+)
+def test_conv_refuses_what_makes_no_sense(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Conv2D(3, 4, **arguments)
 
 
 @pytest.mark.parametrize("kernel_size", [2, (3, 2)])

@@ -1,5 +1,6 @@
 """The replay agrees for every model, and notices one perturbed weight, naming the layer."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,39 @@ def test_one_perturbed_weight_is_found_and_named(digits_run: Run, layer: str) ->
     proof = prove(digits_run, test.images[:100], network)
     assert not proof.ok
     assert next(d.name for d in proof.layers if not d.ok) == layer
+
+
+@pytest.mark.parametrize(("relative", "agrees"), [(1e-6, True), (5e-5, True), (2e-4, False)])
+def test_tolerance_is_a_ten_thousandth_of_the_scale_of_a_layer(digits_run: Run, relative: float, agrees: bool) -> None:
+    images = load("digits")[1].images[:100]
+    network = to_numpy(digits_run.model)
+    scale = prove(digits_run, images).layers[-1].scale
+    head = next(child for child in leaves(network) if child.name == "head")
+    head.params["bias"] += np.float32(relative * scale)  # all logits alike, so that no prediction changes
+    proof = prove(digits_run, images, network)
+    assert proof.same_predictions
+    assert [layer.name for layer in proof.layers if not layer.ok] == ([] if agrees else ["head"])
+    assert proof.ok is agrees
+
+
+def test_another_prediction_is_no_proof_however_close_the_numbers(digits_run: Run) -> None:
+    """Two classes with the same weights, told apart by a bias far below tolerance, and the other way round in NumPy."""
+    images = load("digits")[1].images[:100]
+    a, b = 3, 4
+    model = copy.deepcopy(digits_run.model)
+    small = 1e-5 * float(np.abs(digits_run.logits(images)).max())
+    with torch.no_grad():
+        model.head.weight[b] = model.head.weight[a]
+        model.head.bias[b] = model.head.bias[a] - small
+    run = Run(digits_run.path, digits_run.checkpoint, model)
+    network = to_numpy(model)
+    next(child for child in leaves(network) if child.name == "head").params["bias"][b] += np.float32(2 * small)
+    predicted = run.logits(images).argmax(axis=1)
+    assert 0 < (predicted == a).sum() < 64  # they come first, so that the second batch agrees altogether
+    proof = prove(run, images[np.argsort(predicted != a, kind="stable")], network)
+    assert all(layer.ok for layer in proof.layers)
+    assert not proof.same_predictions
+    assert not proof.ok
 
 
 def test_a_nan_is_no_agreement(digits_run: Run) -> None:

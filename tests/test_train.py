@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +18,10 @@ from convscope.data import ImageSet, load
 from convscope.errors import UsageError
 from convscope.evaluate import evaluate, summary
 from convscope.runs import Run, load_run
-from convscope.runs.artifacts import ARTIFACTS, MANIFEST
+from convscope.runs.artifacts import ARTIFACTS, LATEST, MANIFEST
+from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.train import choose_device, hold_out
+from convscope.verify import verify
 
 COLUMNS = "epoch,step,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds,images_per_second"
 
@@ -80,6 +85,28 @@ def test_subset_first_then_validation_both_balanced() -> None:
     assert not seen & {picture.tobytes() for picture in validation.images}
 
 
+def test_best_is_the_epoch_of_the_highest_validation_accuracy_then_of_the_lowest_loss(tmp_path: Path) -> None:
+    too_fast = {"train__lr": 0.2, "train__schedule": "constant", "train__warmup": 0, "train__batch_size": 16}
+    few = {"data__subset": 40, "data__val_fraction": 0.25, "model__base_channels": 4}
+    run = train("digits", out=tmp_path / "run", **too_fast, **few, train__epochs=5, train__seed=2)
+    scores = [(row["val_accuracy"] or 0.0, -(row["val_loss"] or 0.0)) for row in run.metrics]
+    best = scores.index(max(scores))
+    accuracies = [accuracy for accuracy, _ in scores]
+    assert accuracies[-1] < max(accuracies)  # or this run would not tell the best from the latest
+    assert accuracies.index(max(accuracies)) < best  # nor a tie broken by the loss from the first one
+
+    assert run.checkpoint["epoch"] == best + 1
+    assert run.checkpoint["best_val_accuracy"] == accuracies[best] == run.results["val_accuracy"]
+    validation = hold_out(load("digits")[0], run.config)[1]
+    assert validation is not None
+    latest = load_checkpoint(run.path / LATEST)
+    assert latest["epoch"] == 5
+    for checkpoint, score in ((run.checkpoint, scores[best]), (latest, scores[-1])):
+        logits = rebuild_model(checkpoint)(run.preprocess(validation.images))
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(validation.labels))
+        assert -loss.item() == pytest.approx(score[1], rel=1e-5)
+
+
 def test_without_validation_best_is_latest_and_says_so(tmp_path: Path) -> None:
     small = {"train__epochs": 2, "model__base_channels": 4, "data__subset": 100, "data__val_fraction": 0}
     run = train("digits", out=tmp_path / "run", **small)
@@ -116,6 +143,61 @@ def test_any_callable_on_a_batch_plugs_in(tmp_path: Path) -> None:
     assert [tuple(shape) for shape in seen] == [(64, 1, 8, 8), (36, 1, 8, 8)]  # training batches only
 
 
+def test_the_recipe_augments_and_cutout_covers_with_the_training_mean(tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+
+    def watch(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images.clone())
+        return images
+
+    cover_all = {"data__augment": {"cutout": 16}, "train__lr": 0.01}  # wherever the centre, all of 8×8 is covered
+    small = {"train__epochs": 1, "model__base_channels": 4, "data__subset": 100}
+    run = train("digits", out=tmp_path / "run", augment=watch, **cover_all, **small)
+    mean = run.checkpoint["mean"][0]
+    assert abs(mean - 0.5) > 0.1  # so that mid grey would be noticed
+    assert torch.cat(seen).unique().tolist() == [round(255 * mean)]
+
+
+def test_augmentation_changes_what_is_learned(tmp_path: Path) -> None:
+    small = {"train__epochs": 1, "model__base_channels": 4, "data__subset": 100}
+    with_crops = train("digits", out=tmp_path / "with", **small, data__augment={"crop": 1})
+    without = train("digits", out=tmp_path / "without", **small, data__augment=None)
+    assert not torch.equal(with_crops.model.head.weight, without.model.head.weight)
+
+
+def test_the_device_of_the_recipe_is_the_one_that_computes(tmp_path: Path) -> None:
+    """The meta device is everywhere and computes nothing; its first batch says where training went."""
+
+    class SeenError(Exception):
+        pass
+
+    def watch(images: torch.Tensor) -> torch.Tensor:
+        raise SeenError(images.device.type)
+
+    with pytest.raises(SeenError, match="meta"):
+        train("digits", out=tmp_path / "run", augment=watch, train__device="meta")
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["device"] == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch knows")
+def test_training_on_a_gpu(tmp_path: Path) -> None:
+    run = train("digits", out=tmp_path / "run", train__device="cuda", train__epochs=2)
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["device"] == torch.cuda.get_device_name()
+    assert run.results["test_accuracy"] > 0.5
+
+
+def test_the_threads_of_the_recipe_are_those_in_use(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    small = {"train__epochs": 1, "model__base_channels": 4, "data__subset": 100}
+    try:
+        run = train("digits", out=tmp_path / "run", **small, train__threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+        assert json.loads((run.path / "environment.json").read_text())["threads"] == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("model", ["simple-cnn", "deep-cnn"])
 def test_other_models_train_through_the_same_door(model: str, tmp_path: Path) -> None:
     settings = {"model__name": model, "train__epochs": 2, "train__optimizer": "adam", "train__lr": 0.003}
@@ -132,20 +214,50 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_wrong_option_makes_no_folder(tmp_path: Path) -> None:
-    for wrong in ({"model__depth": 3}, {"model__name": "lenet5"}, {"train__device": "cuda:77"}, {"data__subset": 5000}):
-        with pytest.raises(UsageError):
-            train("digits", out=tmp_path / "run", **wrong)
-        assert not (tmp_path / "run").exists()
+def test_one_folder_is_one_trainings(tmp_path: Path) -> None:
+    """Two real processes start together on one folder: one trains, the other says so and changes nothing."""
+    command = [sys.executable, "-m", "convscope", "train", "digits", "--out", str(tmp_path / "run")]
+    small = ["--set", "train.epochs=1", "--set", "model.base_channels=4"]
+    processes = [
+        subprocess.Popen([*command, *small, "--set", f"train.seed={seed}"], stderr=subprocess.PIPE, text=True)
+        for seed in (0, 1)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 2]
+    loser = next(i for i, process in enumerate(processes) if process.returncode)
+    assert re.match(
+        r"convscope: .*/run (has just been taken by another training|is not empty); choose another", errors[loser]
+    )
+    assert load_run(tmp_path / "run").config.train.seed == 1 - loser
+    assert verify(tmp_path / "run").ok
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model__depth": 3},
+        {"model__name": "lenet5"},
+        {"train__device": "cuda:77"},
+        {"train__device": "meta"},
+        {"data__subset": 5000},
+        {"data__augment": {"crop": 8}},
+        {"data__augment": {"cutout": 99}},
+        {"data__val_fraction": 1e-5},
+    ],
+)
+def test_a_wrong_option_makes_no_folder(wrong: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        train("digits", out=tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_device_that_is_not_there() -> None:
     assert choose_device("cpu") == "cpu"
-    with pytest.raises(UsageError, match=r"train.device 'abacus' cannot be used here"):
+    with pytest.raises(UsageError, match=r"unknown train.device 'abacus'; choose auto, cpu, cuda"):
         choose_device("abacus")
 
 
 def test_evaluating_other_pictures_is_refused(digits_run: Run) -> None:
     pictures = ImageSet(np.zeros((2, 3, 8, 8), np.uint8), np.zeros(2, np.int64), digits_run.classes)
-    with pytest.raises(UsageError, match=r"trained on \(1, 8, 8\) pictures.*these are \(3, 8, 8\)"):
+    with pytest.raises(UsageError, match=r"trained on pictures \(1, 8, 8\) .*these are \(3, 8, 8\)"):
         evaluate(digits_run, pictures)

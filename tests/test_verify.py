@@ -52,6 +52,23 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def change_checkpoint(key: str, value: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        torch.save(torch.load(folder / "best.pt", weights_only=True) | {key: value}, folder / "best.pt")
+
+    return change
+
+
+def not_text(folder: Path) -> None:
+    (folder / "report.html").write_bytes(b"\xff\xfe</html>")
+
+
+def flipped_byte(folder: Path) -> None:
+    data = bytearray((folder / "plots" / "confusion.png").read_bytes())
+    data[data.index(b"IDAT") + 10] ^= 0xFF
+    (folder / "plots" / "confusion.png").write_bytes(bytes(data))
+
+
 def cut_row(folder: Path) -> None:
     lines = (folder / "metrics.csv").read_text().splitlines()
     (folder / "metrics.csv").write_text("\n".join(lines[:-1]) + "\n")
@@ -69,6 +86,14 @@ def not_a_picture(folder: Path) -> None:
         (edit("config.yaml", "epochs: 3", "epochs: 4"), "config.yaml is a valid recipe", "differs .* in train"),
         (edit("config.yaml", "epochs: 3", "epochs: no"), "config.yaml is a valid recipe", "train.epochs"),
         (edit("metrics.csv", "train_loss", "loss"), "metrics.csv has one sane row an epoch", "expected the columns"),
+        (change_checkpoint("model", None), "best.pt predicts", "its 'model' is None"),
+        (change_checkpoint("model", {"name": "tiny-resnet"}), "best.pt predicts", "its 'model' is"),
+        (change_checkpoint("classes", 10), "best.pt predicts", "its 'classes' is 10"),
+        (change_checkpoint("mean", []), "best.pt predicts", "its 'mean' is"),
+        (change_checkpoint("mean", [0.1, 0.2]), "best.pt predicts", "another number of channels"),
+        (change_checkpoint("model_state", None), "best.pt rebuilds the model by itself", "its 'model_state' is None"),
+        (not_text, "report.html needs no other file", "UnicodeDecodeError"),
+        (flipped_byte, "plots/confusion.png opens", "."),
         (cut_row, "metrics.csv has one sane row an epoch", "expected epochs 1 to 3, got 2 rows"),
         (not_a_picture, "plots/confusion.png opens", "not a picture"),
         (

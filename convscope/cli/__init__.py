@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from typer import Exit, TyperException
 
@@ -16,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. An error is one line on standard error, exit 1 or 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a class name that the terminal cannot write must not end a training
     try:
         result = app([a for a in arguments if a != "--debug"] or ["--help"], "convscope", standalone_mode=False)
         if result == INTERRUPTED:  # Ctrl-C

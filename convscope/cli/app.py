@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from convscope import __version__
+from convscope.errors import UsageError
 from convscope.registry import DATASETS, METHODS
 
 app = typer.Typer(
@@ -38,9 +40,7 @@ class What(StrEnum):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"convscope {version('convscope')}")
+        print(f"convscope {__version__}")
         raise typer.Exit
 
 
@@ -162,6 +162,11 @@ def look(
     from convscope.cli import show
     from convscope.runs import load_run
 
+    ignored = {"--layer": layer} if what is What.augment else {}
+    ignored |= {} if what is What.maps else {"--image": image, "--index": index}
+    for option, value in ignored.items():
+        if value is not None:
+            raise UsageError(f"look {what} takes no {option}")
     opened = load_run(run)
     if what is What.filters:
         view = views.look_at_filters(opened, layer, out)
@@ -227,7 +232,7 @@ def smoke(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-data = typer.Typer(help="List the data sets, or describe one.", rich_markup_mode=None, no_args_is_help=True)
+data = typer.Typer(help="List the data sets, or describe one.", rich_markup_mode=None)
 app.add_typer(data, name="data")
 
 

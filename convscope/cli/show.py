@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # showing needs none of these at run time
     from convscope.runs import Run
     from convscope.smoke import Smoke
     from convscope.verify import Verification
-    from convscope.views import View
 
 
 def results(values: dict[str, Any], json: bool) -> None:
@@ -82,20 +81,19 @@ def predictions(run: "Run", found: "Sequence[Prediction]", json: bool) -> None:
         print(f"{item.image}: {', '.join(f'{c.label} {c.probability:.1%}' for c in item.top)}")
 
 
-def explanation(view: "View", json: bool) -> None:
+def explanation(values: dict[str, Any], json: bool) -> None:
     """What was explained and where the picture lies."""
     if json:
-        return _json(view.values)
-    values = view.values
+        return _json(values)
     print(f"{values['method']} for {values['label']} ({values['probability']:.1%}) at layer {values['layer']}")
     if values["evidence"] == "none":
         print("nothing at this layer argues for that class: the map is empty, and the picture says so")
     print(values["png"])
 
 
-def view(result: "View", json: bool) -> None:
+def view(values: dict[str, Any], json: bool) -> None:
     """Where the picture lies."""
-    _json(result.values) if json else print(result.values["png"])
+    _json(values) if json else print(values["png"])
 
 
 def proof(run: "Run", result: "Proof", json: bool) -> None:
@@ -205,4 +203,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _json(values: dict[str, Any]) -> None:
-    print(json_module.dumps(values, ensure_ascii=False))
+    print(json_module.dumps(values))

@@ -1,6 +1,7 @@
 """A file that someone else made (plain, gzip or tar.gz) -> the bytes asked for, or a DataError."""
 
 import gzip
+import io
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from convscope.errors import DataError
 
-MAX_MEMBERS = 1000  # tarfile remembers every header it has passed
+MAX_MEMBERS = 100  # a few are expected
+MAX_HEADER = 2**14  # all that describes one member, long names and pax records included
+MAX_HEADERS = 2**18  # of all members; tarfile keeps them, and with each a copy of every global record before it
 SLACK = 2**20  # headers, padding and small files beside the ones that are wanted
 
 # All that gzip, zlib and tarfile are known to raise on hostile bytes; RecursionError: pax headers, chained.
@@ -16,20 +19,35 @@ BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, OverflowE
 
 
 class BoundedGzip(gzip.GzipFile):
-    """The unpacked stream of a gzip file; never hands out more than `limit` bytes at once.
+    """The unpacked stream of a gzip file; hands out `allowance` bytes in all, until that is set anew.
 
     tarfile reads the extension of a header (a long name, a pax record) in one piece, as long as the header
-    claims it to be: without a limit, some kilobytes of gzip would claim all memory.
+    claims it to be, then the extension of the next one, and keeps them all until a member ends the chain:
+    without a limit to their sum, some kilobytes of gzip would claim all memory.
+
+    Attributes:
+        allowance: how many bytes may still be read.
+        end: the offset past which nothing may be skipped to; headers can disagree about where a member ends.
     """
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, allowance: int, end: int = 0) -> None:
         super().__init__(path, "rb")
-        self.limit = limit
+        self.allowance = allowance
+        self.end = end
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= self.limit:
-            raise tarfile.ReadError(f"a header asks for {size} bytes, at most {self.limit} are allowed")
-        return super().read(size)
+        if size is None or not 0 <= size <= self.allowance:
+            raise tarfile.ReadError(f"a header asks for {size} bytes, at most {self.allowance} are allowed")
+        content = super().read(size)
+        self.allowance -= len(content)
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        here = super().seek(0, io.SEEK_CUR)  # not tell(), which is a call of this
+        target = offset if whence == io.SEEK_SET else here + offset
+        if not here <= target <= max(here, self.end):
+            raise tarfile.ReadError(f"a header leads from byte {here} to {target}, past {self.end} or back")
+        return super().seek(target)
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -77,25 +95,30 @@ def read_members(path: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, b
     seen: list[str] = []
     found: set[str] = set()
     budget = 2 * sum(wanted.values()) + SLACK
+    headers, given = MAX_HEADERS, MAX_HEADER  # bytes left for all headers, and for the next
     try:
         with (
-            BoundedGzip(path, max(SLACK, *wanted.values())) as stream,
+            BoundedGzip(path, given, budget) as stream,  # opening a tar reads its first header
             tarfile.open(fileobj=stream, mode="r:") as tar,
         ):
             while member := tar.next():
+                headers -= given - stream.allowance
                 seen.append(member.name)
                 _check_place(path, member, len(seen), budget)
                 if member.name in wanted:
                     _check_member(path, member, wanted[member.name], found)
                     found.add(member.name)
+                    stream.allowance = member.size
                     yield member.name, _content(path, tar, member)
+                stream.allowance = given = min(MAX_HEADER, headers)
+            stream.allowance = SLACK
             if len(stream.read(SLACK)) == SLACK:  # reading on makes gzip verify its checksum
                 raise DataError(f"{path}: data goes on after the end of the archive, or a header is broken")
     except BROKEN as error:
         raise DataError(_broken(path, error)) from None
     for name in wanted:
         if name not in found:
-            held = ", ".join(repr(other) for other in seen[:4]) + (", …" if len(seen) > 4 else "")
+            held = ", ".join(_shown(other) for other in seen[:4]) + (", …" if len(seen) > 4 else "")
             raise DataError(f"{path}: has no member {name!r}, it holds {held or 'nothing'}")
 
 
@@ -103,9 +126,9 @@ def _check_place(path: Path, member: tarfile.TarInfo, count: int, budget: int) -
     """Refuse an archive that leads out of its tree, backwards, or on for ever."""
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
-        raise DataError(f"{path}: member {member.name!r} leads out of the archive; this is not the original")
+        raise DataError(f"{path}: member {_shown(member.name)} leads out of the archive; this is not the original")
     if member.size < 0 or member.offset_data + member.size > budget:
-        raise DataError(f"{path}: unpacks to more than the {budget} bytes expected, at {member.name!r}")
+        raise DataError(f"{path}: unpacks to more than the {budget} bytes expected, at {_shown(member.name)}")
     if count > MAX_MEMBERS:
         raise DataError(f"{path}: more than {MAX_MEMBERS} members, a few are expected")
 
@@ -113,19 +136,24 @@ def _check_place(path: Path, member: tarfile.TarInfo, count: int, budget: int) -
 def _check_member(path: Path, member: tarfile.TarInfo, limit: int, found: set[str]) -> None:
     """Refuse a wanted member that is not one plain file of a plausible size."""
     if member.name in found:
-        raise DataError(f"{path}: member {member.name!r} comes twice, which to trust is anyone's guess")
+        raise DataError(f"{path}: member {_shown(member.name)} comes twice, which to trust is anyone's guess")
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-        raise DataError(f"{path}: member {member.name!r} is {_kind(member)}, expected a regular file")
+        raise DataError(f"{path}: member {_shown(member.name)} is {_kind(member)}, expected a regular file")
     if member.size > limit:
-        raise DataError(f"{path}: member {member.name!r} has {member.size} bytes, at most {limit} expected")
+        raise DataError(f"{path}: member {_shown(member.name)} has {member.size} bytes, at most {limit} expected")
 
 
 def _content(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
     content = file.read() if file else b""
     if len(content) != member.size:
-        raise DataError(f"{path}: member {member.name!r} is cut off after {len(content)} of {member.size} bytes")
+        raise DataError(f"{path}: member {_shown(member.name)} is cut off after {len(content)} of {member.size} bytes")
     return content
+
+
+def _shown(name: str) -> str:
+    """A member's name on one line, the start of it if it is long."""
+    return repr(name if len(name) <= 100 else f"{name[:100]}…")
 
 
 def _kind(member: tarfile.TarInfo) -> str:

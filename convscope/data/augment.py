@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from convscope.config import AugmentConfig
+from convscope.data.batches import seeded
+from convscope.errors import UsageError
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue appear
 
@@ -167,8 +169,7 @@ class Compose:
                 result = transform(images, generator)
             else:
                 seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-                with torch.random.fork_rng(devices=[]):
-                    torch.default_generator.manual_seed(seed)
+                with seeded(seed, images.device):
                     result = transform(images)
             _check_result(transform, images, result)
             images = result
@@ -179,16 +180,28 @@ class Compose:
 
 
 def build_augment(
-    config: AugmentConfig, mean: float | Sequence[float] = 0.5, extra: Transform | None = None
+    config: AugmentConfig,
+    size: tuple[int, int],
+    mean: float | Sequence[float] = 0.5,
+    extra: Transform | None = None,
 ) -> Compose | None:
     """What the configuration says, as one transform; None if that is nothing.
 
     In this order: crop, flip, colour, cutout, so that neither mirrored borders nor colours touch the square.
 
     Args:
+        size: (height, width) of the pictures.
         mean: the training mean in [0, 1], the colour of the cutout square.
         extra: any callable on a batch, after all others.
+
+    Raises:
+        UsageError: pictures too small for the crop's padding or the cutout's square.
     """
+    for name, value, most in (("crop", config.crop, min(size) - 1), ("cutout", config.cutout, min(size))):
+        if value > most:
+            raise UsageError(
+                f"data.augment.{name}={value} is too much for {size[0]}×{size[1]} pictures: at most {most}"
+            )
     transforms: list[Transform] = []
     if config.crop:
         transforms.append(RandomCrop(config.crop))

@@ -129,11 +129,12 @@ def _check_classes(values: Mapping[str, object], layout: Layout, where: str) -> 
     names = values.get(layout.names_key)
     found = tuple(_name(name) for name in names) if isinstance(names, list) else ()
     if found != layout.classes:
-        raise DataError(
-            f"{where}: {layout.names_key!r} is {', '.join(found)[:200] or 'missing'}, "
-            f"expected {', '.join(layout.classes)}"
-        )
+        came = " ".join(", ".join(found).split())[:200]
+        raise DataError(f"{where}: {layout.names_key!r} is {came or 'missing'}, expected {', '.join(layout.classes)}")
 
 
 def _name(name: object) -> str:
-    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
+    """The name as text; only the type of what is no text, for its own text may be endless."""
+    if isinstance(name, bytes):
+        return name.decode("ascii", "replace")
+    return name if isinstance(name, str) else f"a {type(name).__name__}"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from convscope.errors import UsageError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
     """Pictures with their labels.
 
@@ -39,6 +39,9 @@ class ImageSet:
         if self.masks is not None and (self.masks.shape != mask_shape or self.masks.dtype != np.bool_):
             raise ValueError(f"masks must be bool {mask_shape}, got {self.masks.dtype} {self.masks.shape}")
 
+    def __repr__(self) -> str:
+        return f"ImageSet({len(self)} pictures {self.shape}, {len(self.classes)} classes{', masks' * (self.masks is not None)})"
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -62,9 +65,15 @@ class ImageSet:
         """
         return self.take(np.sort(balanced_choice(self.labels, len(self.classes), n, seed)))
 
-    def split(self, n: int, seed: int) -> "tuple[ImageSet, ImageSet]":
-        """(rest, held out): `n` pictures, balanced over the classes, are held out; both keep their order."""
-        held = np.sort(balanced_choice(self.labels, len(self.classes), n, seed))
+    def split(self, n: int, seed: int, *, balanced: bool = False) -> "tuple[ImageSet, ImageSet]":
+        """(rest, held out): `n` pictures, each class by its share of the set, are held out; both keep their order.
+
+        Every class keeps at least one picture in the rest, as long as the rest has room for one of each.
+        `balanced` holds out the same number of each class instead, as `subset` draws them.
+        UsageError if the set has fewer than `n`.
+        """
+        choice = balanced_choice if balanced else stratified_choice
+        held = np.sort(choice(self.labels, len(self.classes), n, seed))
         rest = np.setdiff1d(np.arange(len(self)), held)
         return self.take(rest), self.take(held)
 
@@ -88,13 +97,46 @@ class ImageSet:
 
 def balanced_choice(labels: NDArray[np.int64], classes: int, n: int, seed: int) -> NDArray[np.int64]:
     """Indices of `n` entries of `labels`, as evenly spread over the classes as possible; random, unsorted."""
-    if not 0 < n <= len(labels):
-        raise UsageError(f"cannot take {n} pictures from a set of {len(labels)}; choose 1 to {len(labels)}")
+    _check_count(n, len(labels))
+    order, rank = _shuffled(labels, classes, np.random.default_rng(seed))
+    # every class's first picture before any class's second; ties in random order, so no class is favoured
+    return order[np.argsort(rank[order], kind="stable")][:n]
+
+
+def stratified_choice(labels: NDArray[np.int64], classes: int, n: int, seed: int) -> NDArray[np.int64]:
+    """Sorted indices of `n` random entries of `labels`, each class in proportion to how often it occurs.
+
+    Shares are rounded by the largest remainder (Hamilton's method), ties at random. All but one entry of a
+    class can be chosen; its last only where every class is down to its last.
+    """
+    total = len(labels)
+    _check_count(n, total)
     rng = np.random.default_rng(seed)
+    _, rank = _shuffled(labels, classes, rng)
+    counts = np.bincount(labels, minlength=classes)
+    spare = np.maximum(counts - 1, 0)
+    chosen = np.minimum(n * counts // total, spare)  # (classes,)
+    tie_break = rng.permutation(classes)
+    while chosen.sum() < n:  # at most twice for each class
+        limit = spare if (chosen < spare).any() else counts
+        missing = n * counts - total * chosen  # of each class's share, in 1 / total of an entry
+        missing[chosen >= limit] = np.iinfo(np.int64).min
+        chosen[np.lexsort((tie_break, missing))[-1]] += 1
+    return np.flatnonzero(rank < chosen[labels])
+
+
+def _check_count(n: int, total: int) -> None:
+    if not 0 < n <= total:
+        raise UsageError(f"cannot take {n} pictures from a set of {total}; choose 1 to {total}")
+
+
+def _shuffled(
+    labels: NDArray[np.int64], classes: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A random order of all entries, and each entry's place in it among those of its class."""
     order = rng.permutation(len(labels))
-    rank = np.empty(len(labels), dtype=np.int64)  # the picture's place among those of its class
+    rank = np.empty(len(labels), dtype=np.int64)
     for label in range(classes):
         members = order[labels[order] == label]
         rank[members] = np.arange(len(members))
-    # every class's first picture before any class's second; ties in random order, so no class is favoured
-    return order[np.argsort(rank[order], kind="stable")][:n]
+    return order, rank

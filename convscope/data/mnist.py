@@ -12,6 +12,7 @@ from convscope.data.locations import find
 from convscope.errors import DataError
 
 IDX_TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+MAX_AXES = 3  # pictures have three, (N, H, W)
 DIGITS = tuple("0123456789")
 MNIST_COUNTS = (60_000, 10_000)  # train, test
 PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -64,7 +65,8 @@ def read_idx(path: Path, limit: int = 2**28) -> NDArray[np.uint8]:
         limit: how many bytes it may have unpacked.
 
     Raises:
-        DataError: not IDX, another element type than uint8, or more or fewer bytes than its shape says.
+        DataError: not IDX, another element type than uint8, no axis or more than three, an axis of size 0, or
+            more or fewer bytes than its shape says.
     """
     content = (read_gzip if path.suffix == ".gz" else read_file)(path, limit)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
@@ -72,9 +74,13 @@ def read_idx(path: Path, limit: int = 2**28) -> NDArray[np.uint8]:
     if content[2] != 0x08:
         raise DataError(f"{path}: holds {IDX_TYPES[content[2]]}, expected uint8")
     axes, start = content[3], 4 + 4 * content[3]
+    if axes > MAX_AXES:
+        raise DataError(f"{path}: claims {axes} axes, at most {MAX_AXES} are expected: (N, height, width)")
     if axes == 0 or len(content) < start:
         raise DataError(f"{path}: claims {axes} axes, its {len(content)} bytes do not hold their sizes")
     shape = tuple(np.frombuffer(content, dtype=">u4", count=axes, offset=4).tolist())
+    if 0 in shape:
+        raise DataError(f"{path}: claims shape {shape}, which holds nothing")
     if len(content) - start != math.prod(shape):
         raise DataError(
             f"{path}: claims shape {shape}, {math.prod(shape)} bytes, but holds {len(content) - start}; "

@@ -5,7 +5,7 @@ from convscope.explain.explainer import explain
 from convscope.explain.explanation import Explanation
 from convscope.explain.feature_maps import feature_maps
 from convscope.explain.filters import learned_filters
-from convscope.explain.overlay import display_size, encode_png, overlay
+from convscope.explain.overlay import display_size, overlay
 from convscope.registry import METHODS
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Explanation",
     "colorize",
     "display_size",
-    "encode_png",
     "explain",
     "feature_maps",
     "learned_filters",

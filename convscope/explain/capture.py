@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from convscope.errors import UsageError
 from convscope.explain.clone import eval_clone
 from convscope.explain.layer_call import LayerCall, choices, layer_call, refusal, size_text
+from convscope.explain.random_streams import draws_undone
 
 # (module name, which call of it, its output) -> None, or what takes the output's place
 Listener = Callable[[str, int, Any], Any]
@@ -159,6 +160,14 @@ class EvalCopy:
         try:
             with recording(images.device, record):
                 return self.model(_private(images)), counts
+        except RuntimeError as error:
+            kinds = {p.dtype: None for p in self.model.parameters() if p.is_floating_point()}  # in order
+            if not kinds or images.dtype in kinds:
+                raise
+            raise UsageError(
+                f"images are {images.dtype} but the parameters of {self.name} are {' and '.join(map(str, kinds))}; "
+                f"pass images.to({next(iter(kinds))}) (torch says: {str(error).splitlines()[0]})"
+            ) from error
         finally:
             for handle in handles:
                 handle.remove()
@@ -194,22 +203,9 @@ def class_gradient(activation: Tensor, logits: Tensor, targets: Tensor) -> Tenso
 
 @contextmanager
 def recording(device: torch.device, record: bool = True) -> Iterator[None]:
-    """Autograd on (or off), whatever mode the caller is in; the random streams are put back if the body drew.
-
-    A stream belongs to the whole process, so what another thread draws from it during the body is put back as
-    well, and drawn again later; code that needs its own stream beside explanations uses its own generator.
-    """
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index])
-    before = [generator.get_state() for generator in generators]
-    try:
-        with torch.inference_mode(False), torch.set_grad_enabled(record):
-            yield
-    finally:
-        for generator, state in zip(generators, before, strict=True):
-            if not torch.equal(generator.get_state(), state):
-                generator.set_state(state)
+    """Autograd on (or off), whatever mode the caller is in; the random streams are left as found."""
+    with torch.inference_mode(False), torch.set_grad_enabled(record), draws_undone(device):
+        yield
 
 
 def _private(tensor: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What a method found goes in, as it found it: signed maps and what they are about; heatmaps come out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,42 +39,34 @@ class Explanation:
     evidence: tuple[Evidence, ...]
     logits: NDArray[np.float32]
 
-    def __len__(self) -> int:
-        return len(self.maps)
-
-    @property
-    def predictions(self) -> NDArray[np.int64]:
-        """(N,), the class with the largest logit, the first of equals."""
-        predictions: NDArray[np.int64] = self.logits.argmax(axis=1)
-        return predictions
-
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """(N,), the softmax probability of each picture's target class."""
-        logits = self.logits.astype(np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))  # shifted, exp cannot overflow
-        chosen = exponentials[np.arange(len(self)), self.targets]
-        probabilities: NDArray[np.float32] = (chosen / exponentials.sum(axis=1)).astype(np.float32)
-        return probabilities
-
-    def heatmaps(self, size: tuple[int, int]) -> NDArray[np.float32]:
+    def heatmaps(self, size: int | tuple[int, int]) -> NDArray[np.float32]:
         """The evidence for the class, drawn over the pictures: float32, (N, H, W), in [0, 1].
 
         Negative values become zero (equation 2's ReLU); the map is resized to `size` bilinearly, a value
-        standing for the centre of its cell (`align_corners=False`); and each map is divided by its own
-        maximum, so heat compares places within a picture, not pictures. A map without evidence stays zero
-        everywhere.
+        standing for the centre of its cell (`align_corners=False`) and, where the map shrinks, spread over
+        the cells that it covers, so that no evidence falls between the samples; and each map is divided by
+        its own maximum, so heat compares places within a picture, not pictures. A map without evidence stays
+        zero everywhere, and only that does.
 
         Args:
-            size: (H, W), usually the picture's.
+            size: (H, W), usually the picture's, or one integer for both.
 
         Raises:
-            UsageError: `size` is not two positive integers.
+            UsageError: `size` is neither a positive integer nor two.
         """
-        if len(size) != 2 or not all(isinstance(length, int) and length > 0 for length in size):
-            raise UsageError(f"size must be (height, width), two positive integers, got {size!r}")
         positive = torch.from_numpy(np.maximum(self.maps, 0)[:, None])  # (N, 1, h, w)
-        resized = F.interpolate(positive, size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
+        top = positive.amax(dim=(1, 2, 3), keepdim=True)  # scaled first, or resizing could lose the tiniest values
+        positive = positive / torch.where(top > 0, top, 1.0)
+        resized = F.interpolate(positive, size=_pair(size), mode="bilinear", align_corners=False, antialias=True)[:, 0]
         peak = resized.amax(dim=(1, 2), keepdim=True)  # (N, 1, 1)
         heatmaps: NDArray[np.float32] = (resized / torch.where(peak > 0, peak, 1.0)).numpy()
         return heatmaps
+
+
+def _pair(size: object) -> tuple[int, int]:
+    """(H, W) from one positive integer or two, NumPy's included."""
+    given = tuple(size) if isinstance(size, Iterable) else (size, size)
+    lengths = [int(n) for n in given if isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0]
+    if len(given) != 2 or len(lengths) != 2:
+        raise UsageError(f"size must be a positive integer, or (height, width), two of them, got {size!r}")
+    return lengths[0], lengths[1]

@@ -1,12 +1,10 @@
 """A picture and a heatmap in; the picture with the heat laid over it out, large enough to read."""
 
-import io
 import math
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from convscope.errors import UsageError
 from convscope.explain.colors import colorize
@@ -53,13 +51,6 @@ def overlay(picture: NDArray[np.uint8], heatmap: NDArray[np.floating], alpha: fl
     opacity = alpha * heat[..., None]
     mixed: NDArray[np.uint8] = np.rint(base * (1 - opacity) + colorize(heat) * opacity).astype(np.uint8)
     return mixed
-
-
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture (H, W, 3) as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _factor(picture: NDArray[np.uint8], heatmap: NDArray[np.floating]) -> int:

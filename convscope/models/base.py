@@ -1,6 +1,7 @@
 """ImageClassifier: a network as a named sequence of layers that knows its input, its sizes and its CAM layer."""
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,16 @@ from convscope.errors import UsageError
 Shape = tuple[int, int, int]  # (C, H, W)
 
 
-class ImageClassifier(nn.Sequential):
+class NamedLayers(nn.Sequential):
+    """A sequence of named layers; a slice of it is a plain `nn.Sequential` of the same layers."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
+
+
+class ImageClassifier(NamedLayers):
     """What all our models are: layers in the order in which they run, each under its name.
 
     Attributes:

@@ -19,7 +19,7 @@ def build_model(name: str, in_shape: Shape, num_classes: int, **options: Any) ->
     names = [parameter.name for parameter in known]
     for option in options:
         if option not in names:
-            choices = f"; choose from {', '.join(names)}" if names else ": it has none"
+            choices = f"; choose from {', '.join(names)}" if names else "; it takes none"
             raise UsageError(f"{name} has no option {option!r}{choices}")
     for parameter in known:
         value, expected = options.get(parameter.name, parameter.default), type(parameter.default)

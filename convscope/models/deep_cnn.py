@@ -3,10 +3,10 @@
 from torch import nn
 
 from convscope.layers import Conv2D, Flatten, MaxPool2D
-from convscope.models.base import ImageClassifier, Shape, check_shape, flat_size, named
+from convscope.models.base import ImageClassifier, NamedLayers, Shape, check_shape, flat_size, named
 
 
-class CNNBlock(nn.Sequential):
+class CNNBlock(NamedLayers):
     """Conv → BatchNorm → ReLU → Pool: (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2).
 
     The convolution has no bias: BatchNorm would subtract it again.

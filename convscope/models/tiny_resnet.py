@@ -3,10 +3,10 @@
 from torch import nn
 
 from convscope.layers import Conv2D, Flatten, Residual
-from convscope.models.base import ImageClassifier, Shape, check_shape, named
+from convscope.models.base import ImageClassifier, NamedLayers, Shape, check_shape, named
 
 
-class ResidualBlock(nn.Sequential):
+class ResidualBlock(NamedLayers):
     """Two 3×3 convolutions whose sum with the input passes a ReLU: (N, C, H, W) -> (N, O, ceil(H/S), ceil(W/S)).
 
     The shortcut is the identity where the shapes allow it, a 1×1 projection where channels or size change

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscope.numpy_nn.layer import Layer
-from convscope.numpy_nn.shapes import Array, check_images, check_shape, plural, whole
+from convscope.numpy_nn.shapes import Array, check_images, check_shape, number, plural, whole
 
 _PIXELS = (0, 2, 3)  # every axis but the channels
 
@@ -36,7 +36,7 @@ class BatchNorm2D(Layer):
 
     Raises:
         ValueError: an argument out of range; a call with another rank or number of channels, or in training
-            with one value a channel, which has no variance.
+            with an empty batch, or with one value a channel, which has no variance.
 
     >>> x = np.array([1.0, 2, 3, 4, 5, 6]).reshape(2, 1, 1, 3)
     >>> norm = BatchNorm2D(1)
@@ -53,12 +53,8 @@ class BatchNorm2D(Layer):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.num_features = whole("BatchNorm2D", "num_features", num_features, at_least=1)
-        if momentum is None or not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm2D got momentum {momentum!r}: expected a number from 0 to 1")
-        if eps < 0:
-            raise ValueError(f"BatchNorm2D got eps {eps!r}: expected a number of at least 0")
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = number("BatchNorm2D", "eps", eps)
+        self.momentum = number("BatchNorm2D", "momentum", momentum, at_most=1)
         self.params["weight"] = np.ones(self.num_features)
         self.params["bias"] = np.zeros(self.num_features)
         self.running_mean = np.zeros(self.num_features)
@@ -67,8 +63,8 @@ class BatchNorm2D(Layer):
     def _forward(self, x: Array) -> Array:
         self._check(x)
         channel = (self.num_features,)
-        for name in ("running_mean", "running_var"):
-            check_shape("BatchNorm2D", name, np.asarray(getattr(self, name)), channel)
+        self.running_mean = _statistic("running_mean", self.running_mean, channel)
+        self.running_var = _statistic("running_var", self.running_var, channel)
         self._gamma = self._param("weight", channel, x.dtype)
         beta = self._param("bias", channel, x.dtype)
         self._batch_mode = self.training  # of this forward; the mode may change before backward
@@ -80,8 +76,8 @@ class BatchNorm2D(Layer):
             variance = np.square(centred).mean(axis=_PIXELS, dtype=np.float64)
             self._record(mean, variance, x)
         else:
-            variance = np.asarray(self.running_var)
-            centred = x - _spread(np.asarray(self.running_mean).astype(x.dtype))
+            variance = self.running_var
+            centred = x - _spread(self.running_mean.astype(x.dtype))
         self._inverse_std = (1 / np.sqrt(variance + self.eps)).astype(x.dtype)  # (C,)
         self._normalised = centred * _spread(self._inverse_std)  # x̂, (N, C, H, W)
         return self._normalised * _spread(self._gamma) + _spread(beta)
@@ -113,11 +109,22 @@ class BatchNorm2D(Layer):
                 f"BatchNorm2D got input {x.shape}: {plural(x.shape[1], 'channel')}, "
                 f"its weight expects {self.num_features}"
             )
+        if self.training and not len(x):
+            raise ValueError(f"BatchNorm2D got input {x.shape}: an empty batch has no statistics to train with")
         if self.training and x.size < 2 * self.num_features:
             raise ValueError(
                 f"BatchNorm2D got input {x.shape}: one value a channel has no variance to train with; "
                 "give it more pictures or larger maps, or call eval()"
             )
+
+
+def _statistic(name: str, value: Array, shape: tuple[int, ...]) -> Array:
+    """What someone put into a running statistic, as an array of numbers."""
+    value = np.asarray(value)
+    check_shape("BatchNorm2D", name, value, shape)
+    if value.dtype.kind not in "fiu":
+        raise ValueError(f"BatchNorm2D has {name} of type {value.dtype}, expected numbers")
+    return value
 
 
 def _spread(channel: Array) -> Array:

@@ -9,6 +9,7 @@ from convscope.numpy_nn.shapes import (
     IntPair,
     check_images,
     convolution_edges,
+    generator,
     pad_images,
     pair,
     plural,
@@ -82,7 +83,9 @@ class Conv2D(Layer):
         fan_in = self.in_channels // self.groups * area
         self._weight_shape = self.out_channels, self.in_channels // self.groups, *self.kernel_size
         self._matrix_shape = self.groups, self.out_channels // self.groups, fan_in  # (G, O/G, C/G*KH*KW)
-        self.params["weight"] = xavier_uniform(self._weight_shape, fan_in, self.out_channels * area, rng)
+        self.params["weight"] = xavier_uniform(
+            self._weight_shape, fan_in, self.out_channels * area, generator("Conv2D", rng)
+        )
         if bias:
             self.params["bias"] = np.zeros(self.out_channels)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from convscope.numpy_nn.layer import Layer
-from convscope.numpy_nn.shapes import Array
+from convscope.numpy_nn.shapes import Array, generator, number
 
 
 class Dropout(Layer):
@@ -17,7 +17,7 @@ class Dropout(Layer):
         rng: draws the masks. It stays reachable as `layer.rng`, so that a training loop can seed each step.
 
     Raises:
-        ValueError: `p` out of range.
+        ValueError: `p` is out of range or no number, `rng` is no generator.
 
     >>> dropout = Dropout(0.5, rng=np.random.default_rng(1))
     >>> print(dropout(np.ones(6)), dropout.eval()(np.ones(6)))
@@ -26,10 +26,8 @@ class Dropout(Layer):
 
     def __init__(self, p: float, rng: np.random.Generator | None = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout got p {p!r}: expected a probability from 0 to 1")
-        self.p = p
-        self.rng = rng or np.random.default_rng()
+        self.p = number("Dropout", "p", p, at_most=1)
+        self.rng = generator("Dropout", rng)
 
     def _forward(self, x: Array) -> Array:
         self._factor: Array | None = None

@@ -66,6 +66,7 @@ class Layer(ABC):
         dy = np.asarray(dy, dtype=dtype)
         if dy.shape != shape:
             raise ValueError(f"{type(self).__name__}.backward got dy {dy.shape}, its output was {shape}")
+        self.grads.clear()  # a parameter may be gone since
         return _apart(self._backward(dy), dy)
 
     @abstractmethod
@@ -97,12 +98,10 @@ class Layer(ABC):
         return value.astype(dtype, copy=False)
 
 
-def xavier_uniform(
-    shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator | None
-) -> NDArray[np.float64]:
+def xavier_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Weights from U(-a, a) with a = √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16)."""
     bound = np.sqrt(6 / (fan_in + fan_out))
-    return (rng or np.random.default_rng()).uniform(-bound, bound, shape)
+    return rng.uniform(-bound, bound, shape)
 
 
 def _apart(result: Array, source: Array) -> Array:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from convscope.numpy_nn.layer import Layer, xavier_uniform
-from convscope.numpy_nn.shapes import Array, plural, whole
+from convscope.numpy_nn.shapes import Array, generator, plural, whole
 
 
 class Linear(Layer):
@@ -43,7 +43,7 @@ class Linear(Layer):
         self.in_features = whole("Linear", "in_features", in_features, at_least=1)
         self.out_features = whole("Linear", "out_features", out_features, at_least=1)
         shape = self.out_features, self.in_features
-        self.params["weight"] = xavier_uniform(shape, self.in_features, self.out_features, rng)
+        self.params["weight"] = xavier_uniform(shape, self.in_features, self.out_features, generator("Linear", rng))
         if bias:
             self.params["bias"] = np.zeros(self.out_features)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.numpy_nn.shapes import Array, check_float
+from convscope.numpy_nn.shapes import Array, check_float, number
 
 
 class CrossEntropyLoss:
@@ -33,9 +33,7 @@ class CrossEntropyLoss:
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"CrossEntropyLoss got label_smoothing {label_smoothing!r}: expected 0 to 1")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = number("CrossEntropyLoss", "label_smoothing", label_smoothing, at_most=1)
         self._gradient: Array | None = None
 
     def __call__(self, logits: Array, labels: NDArray[np.integer[Any]]) -> np.floating[Any]:

@@ -31,6 +31,11 @@ class DottedArrays(MutableMapping[str, Array]):
         arrays, entry = self._find(name)
         del arrays[entry]
 
+    def clear(self) -> None:
+        """Empty the children's mappings."""
+        for child in self._children:
+            self._arrays(child).clear()
+
     def __iter__(self) -> Iterator[str]:
         for child in self._children:
             yield from (f"{child}.{entry}" for entry in self._arrays(child))
@@ -62,6 +67,8 @@ class Composite(Layer):
 
     def __init__(self, children: dict[str, Layer]) -> None:
         super().__init__()
+        for name, child in children.items():
+            _check_layer(type(self).__name__, name, child)
         self.children = children
         self.params = DottedArrays(children, "params")
         self.grads = DottedArrays(children, "grads")
@@ -96,6 +103,15 @@ class Composite(Layer):
                 yield layer
 
 
+def _check_layer(owner: str, name: str, value: object) -> None:
+    """Refuse what is no layer: most often a list of them, or a class that was not called."""
+    if not isinstance(value, Layer):
+        came = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+        raise ValueError(
+            f"{owner} got {came} as {name!r}: expected a layer; pass layers one by one, as in Sequential(a, b)"
+        )
+
+
 class Sequential(Composite):
     """One layer after the other: y = f_k(… f_1(f_0(x))); backward runs through them in reverse.
 
@@ -106,7 +122,7 @@ class Sequential(Composite):
         params, grads: live views under dotted names, "0.weight" for entry "weight" of `layers[0]`.
 
     Raises:
-        ValueError: one layer object given twice.
+        ValueError: something that is no layer, such as a list of them; one layer object given twice.
 
     >>> import numpy as np
     >>> from convscope.numpy_nn import Linear, ReLU

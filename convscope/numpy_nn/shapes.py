@@ -1,6 +1,7 @@
 """Arguments and shapes: what a caller passed comes in, checked values or a ValueError with shapes go out."""
 
 import operator
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,23 @@ def whole(owner: str, name: str, value: Any, at_least: int) -> int:
     if number < at_least:
         raise ValueError(f"{owner} got {name} {value!r}: expected at least {at_least}")
     return number
+
+
+def number(owner: str, name: str, value: Any, at_most: float = sys.float_info.max) -> float:
+    """`value` as a float from 0 to `at_most`; NaN and what is no real number are refused."""
+    if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value <= at_most:
+        allowed = "of at least 0" if at_most == sys.float_info.max else f"from 0 to {at_most:g}"
+        raise ValueError(f"{owner} got {name} {value!r}: expected a number {allowed}")
+    return float(value)
+
+
+def generator(owner: str, rng: Any) -> np.random.Generator:
+    """`rng` itself, or an unseeded one for None."""
+    if rng is None:
+        return np.random.default_rng()
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"{owner} got rng {rng!r}: expected a np.random.Generator, as np.random.default_rng(0) gives")
+    return rng
 
 
 def pair(owner: str, name: str, value: Any, at_least: int) -> Pair:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from convscope.runs.environment import command_line
 from convscope.runs.report import Note, wilson_interval
 from convscope.runs.run import Run
 
@@ -49,11 +50,16 @@ def card(run: Run, notes: Sequence[Note], test: int) -> str:
         "## Going on",
         "",
         "```",
-        f"convscope predict {run.path} picture.png",
-        f"convscope explain {run.path} --index 0",
-        f"convscope look {run.path} filters",
-        f"convscope prove {run.path}",
-        f"convscope verify {run.path}",
+        *(
+            command_line(["convscope", command, str(run.path), *rest])
+            for command, *rest in [
+                ("predict", "picture.png"),
+                ("explain", "--index", "0"),
+                ("look", "filters"),
+                ("prove",),
+                ("verify",),
+            ]
+        ),
         "```",
     ]
     return "\n".join(lines) + "\n"

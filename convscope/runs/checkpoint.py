@@ -1,6 +1,7 @@
 """Checkpoints: plain tensors and plain values that rebuild the model by themselves, read with `weights_only`."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,29 @@ KEYS = (
 )
 
 
+def _list_of(kind: type, least: int, most: int | None = None) -> Callable[[Any], bool]:
+    """Whether a value is a list of `least` to `most` values of one kind."""
+    return lambda value: (
+        isinstance(value, list)
+        and least <= len(value) <= (most or len(value))
+        and all(type(item) is kind for item in value)
+    )
+
+
+# what rebuilding and using a model relies on; the rest matters only for going on with training
+CONTENT: dict[str, Callable[[Any], bool]] = {
+    "model": lambda m: isinstance(m, dict) and isinstance(m.get("name"), str) and isinstance(m.get("options"), dict),
+    "model_state": lambda state: isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values()),
+    "epoch": lambda epoch: type(epoch) is int,
+    "classes": _list_of(str, 2),
+    "input_shape": _list_of(int, 3, 3),
+    "mean": _list_of(float, 1),
+    "std": _list_of(float, 1),
+    "picture": lambda picture: isinstance(picture, dict),
+    "config": lambda config: isinstance(config, dict),
+}
+
+
 def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
     """Write `checkpoint` (its keys are `KEYS`) to memory first and then, in one rename, to `path`."""
     assert checkpoint.keys() == set(KEYS), checkpoint.keys() ^ set(KEYS)
@@ -39,18 +63,18 @@ def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
     write_file(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain values can come out of the file, never code.
 
     Raises:
         ConvscopeError: no such file, not a checkpoint, or one of another format; one line.
     """
     try:
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ConvscopeError(f"no checkpoint {path}; give the folder of a run that convscope trained") from None
     except Exception as error:  # garbage makes torch's restricted unpickler raise anything: KeyError, IndexError, …
-        reason = next(iter(str(error).strip().splitlines()), "it ends too early")
+        reason = f"{type(error).__name__}: damaged, or holding more than tensors and plain values"
         raise ConvscopeError(f"{path} is not a readable checkpoint: {reason}") from None
     if not isinstance(checkpoint, dict) or not set(KEYS) <= checkpoint.keys():
         raise ConvscopeError(f"{path} is not a convscope checkpoint: it lacks some of {', '.join(KEYS)}")
@@ -58,6 +82,10 @@ def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
         raise ConvscopeError(
             f"{path} has checkpoint format {checkpoint['format']!r}; this version reads format {FORMAT}"
         )
+    if wrong := next((key for key, is_right in CONTENT.items() if not is_right(checkpoint[key])), None):
+        raise ConvscopeError(f"{path} is not a usable checkpoint: its {wrong!r} is {checkpoint[wrong]!r:.60}")
+    if not len(checkpoint["mean"]) == len(checkpoint["std"]) == checkpoint["input_shape"][0]:
+        raise ConvscopeError(f"{path} is not a usable checkpoint: it normalises another number of channels than it has")
     return cast(dict[str, Any], checkpoint)
 
 

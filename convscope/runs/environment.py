@@ -2,18 +2,28 @@
 
 import os
 import platform
+import shlex
+import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-PACKAGES = ("convscope", "torch", "numpy", "pillow", "matplotlib", "scikit-learn")
+from convscope import __version__
+
+PACKAGES = ("torch", "numpy", "pillow", "matplotlib", "scikit-learn")
 
 
 def describe_environment(device: str) -> dict[str, Any]:
-    """The machine, the device, the threads in use and the versions of what computes."""
+    """The machine, the device, the threads in use and the versions of what computes.
+
+    `command` is the command line where convscope was run as a program, None where it was called from Python.
+    """
+    program = Path(sys.argv[0])
+    as_program = program.stem == "convscope" or (program.stem, program.parent.name) == ("__main__", "convscope")
     return {
         "platform": platform.platform(),
         "processor": _processor(),
@@ -21,9 +31,14 @@ def describe_environment(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "command": " ".join(["convscope", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "convscope" else None,
+        "packages": {"convscope": __version__} | {name: version(name) for name in PACKAGES},
+        "command": command_line(["convscope", *sys.argv[1:]]) if as_program else None,
     }
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The words as one line that this system's shell takes apart again."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def _processor() -> str:

@@ -24,6 +24,7 @@ def finish(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float64],
+    confusion: NDArray[np.int64],
     training: int,
     validation: int,
 ) -> list[Note]:
@@ -32,6 +33,7 @@ def finish(
     Args:
         results: what `train --json` prints.
         images, labels, probabilities: the test set, uint8 (N, C, H, W) and (N,), and what the run says of it, (N, K).
+        confusion: counts, (K, K), rows true, columns predicted.
         training, validation: how many pictures the network learned from, and how many chose the best epoch.
 
     Returns:
@@ -40,8 +42,6 @@ def finish(
     folder, classes = run.path, run.classes
     write_json(folder / RESULTS, results)
     remarks = notes(run, training, validation, len(images))
-    k, predictions = len(classes), probabilities.argmax(axis=1)
-    confusion = np.bincount(labels * k + predictions, minlength=k * k).reshape(k, k)
     shown = gallery_choice(labels, probabilities)
 
     pictures = {
@@ -104,10 +104,11 @@ def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.in
     """Grad-CAM of each picture, uint8 (N, C, H, W), for the class it was taken for; `labels` are the true ones."""
     found = explain(run.model, run.preprocess(images))
     captions, correct = [], []
-    for row, true in zip(run.probabilities(images), labels, strict=True):
+    for row, true, evidence in zip(run.probabilities(images), labels, found.evidence, strict=True):
         best = int(row.argmax())
         mistake = "" if best == true else f", taken for {run.classes[best]}"
-        captions.append(f"{run.classes[true]}{mistake} ({row[best]:.0%})")
+        empty = "; nothing argues for it" if evidence == "none" else ""
+        captions.append(f"{run.classes[true]}{mistake} ({row[best]:.0%}){empty}")
         correct.append(best == true)
     heatmaps = found.heatmaps(display_size(*images.shape[2:]))
     return plots.explanation_gallery(

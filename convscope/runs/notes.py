@@ -8,6 +8,7 @@ from convscope.runs.run import Run
 FAR_AHEAD = 0.10  # training accuracy over validation accuracy, both fractions
 FEW_PER_CLASS = 50  # training pictures; with fewer, chance decides which ones the network got to see
 FEW_VALIDATION = 100
+SETTLED = 4  # epochs; before, validation lags behind for reasons of its own
 
 
 def notes(run: Run, training: int, validation: int, test: int) -> list[Note]:
@@ -22,7 +23,13 @@ def notes(run: Run, training: int, validation: int, test: int) -> list[Note]:
 def _notes(run: Run, training: int, validation: int, test: int) -> Iterator[Note]:
     last, classes = run.metrics[-1], len(run.classes)
     held_out, learned = last["val_accuracy"], last["train_accuracy"] or 0.0
-    if held_out is not None and learned - held_out > FAR_AHEAD:
+    if held_out is not None and learned - held_out > FAR_AHEAD and len(run.metrics) < SETTLED:
+        yield Note(
+            "info",
+            f"Training accuracy ({learned:.1%}) is ahead of validation accuracy ({held_out:.1%}), which says little after "
+            f"{len(run.metrics)} of what are usually many epochs: BatchNorm's running statistics have not settled yet.",
+        )
+    elif held_out is not None and learned - held_out > FAR_AHEAD:
         yield Note(
             "warning",
             f"Training accuracy ({learned:.1%}) runs far ahead of validation accuracy ({held_out:.1%}): the network "
@@ -32,7 +39,7 @@ def _notes(run: Run, training: int, validation: int, test: int) -> Iterator[Note
     if training < FEW_PER_CLASS * classes:
         yield Note(
             "warning",
-            f"Only {training:,} training pictures for {classes} classes ({training / classes:.0f} each): another draw "
+            f"Only {training:,} training pictures for {classes} classes ({training / classes:.1f} each): another draw "
             "of pictures, or another train.seed, can change the accuracy by several points. "
             "Read this result as an example, not as a measurement.",
         )
@@ -53,8 +60,8 @@ def _notes(run: Run, training: int, validation: int, test: int) -> Iterator[Note
     if high - low > 0.05:
         yield Note(
             "info",
-            f"The test set has {test:,} pictures, so its accuracy is known to within {low:.1%} and {high:.1%} "
-            "(95 % interval): differences smaller than that mean nothing.",
+            f"The test set has {test:,} pictures, so the true accuracy lies between {low:.1%} and {high:.1%} "
+            "(95 % interval); a smaller difference from another run means nothing.",
         )
     guessing = 1 / classes
     if run.results["test_accuracy"] < 1.5 * guessing:

@@ -130,6 +130,7 @@ def explanation_gallery(
     captions: Sequence[str],
     correct: Sequence[bool | None],
     title: str = "Where the evidence for the answer lies",
+    subtitle: str | None = None,
 ) -> bytes:
     """Pictures, each beside its explanation; wrong answers are framed and carry a cross, right ones a tick.
 
@@ -138,6 +139,7 @@ def explanation_gallery(
         overlays: N explanations, uint8 (h, w, 3), of any size.
         captions: N texts such as "true 3 · predicted 8 (61 %)"; up to three lines.
         correct: N times whether the prediction was right; None where nobody knows.
+        subtitle: by default it counts the right answers.
 
     Raises:
         ValueError: no pictures, or the lengths differ.
@@ -152,7 +154,7 @@ def explanation_gallery(
     texts = [wrap(_MARKS[right] + text, card, 9.5, 3) for right, text in zip(verdicts, captions, strict=True)]
     rows = -(-len(pictures) // columns)
     pitch = box + 10 + line * max(map(len, texts)) + 18
-    subtitle = _verdict(verdicts)
+    subtitle = _verdict(verdicts) if subtitle is None else subtitle
     width = page_width(columns * (card + gap) - gap, title, subtitle)
     with Canvas(width, HEADER + 2 + rows * pitch) as canvas:
         canvas.header(title, subtitle)

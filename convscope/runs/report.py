@@ -2,7 +2,6 @@
 
 import base64
 import math
-import shlex
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
+
+from convscope.runs.environment import command_line
 
 PICTURES = ("curves", "confusion", "explain", "filters", "feature_maps")
 FOLDED = 20  # classes; beyond, the table shows the weakest and folds the rest away
@@ -110,7 +111,7 @@ def render_report(data: ReportData) -> str:
         worst=_worst_mistake(data),
         layer_total=max(1, data.parameters),
         environment_rows=_flatten(data.environment),
-        path=shlex.quote(data.run),
+        path=command_line([data.run]),
     )
     return page.strip() + "\n"
 

@@ -21,7 +21,7 @@ from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 Row = dict[str, float | None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A trained network with everything needed to use it.
 
@@ -34,6 +34,9 @@ class Run:
     path: Path
     checkpoint: dict[str, Any]
     model: nn.Module
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {self.model_name}, {len(self.classes)} classes, input {self.input_shape})"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -106,6 +109,8 @@ def load_run(path: str | Path) -> Run:
         ConvscopeError: no run folder there, or its checkpoint is broken.
     """
     folder = Path(path)
+    if folder.is_file():
+        raise ConvscopeError(f"{folder} is a file; give the run folder that it lies in")
     if not folder.is_dir():
         raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
     checkpoint = load_checkpoint(folder / BEST)

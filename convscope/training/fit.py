@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.config import TrainConfig
-from convscope.data.batches import Batches, derive_seed
+from convscope.data.batches import Batches, derive_seed, seeded
 from convscope.errors import ConvscopeError
 from convscope.training.checks import check_batch
 from convscope.training.optimizers import make_optimizer
@@ -112,17 +112,16 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
     unchecked = True
     while state.epoch < config.epochs:
         started = time.perf_counter()
+        last: list[tuple[Tensor, Tensor]] = []
         for images, labels in batches.train(state.epoch, start=state.epoch_step):
             if unchecked:
                 check_batch(images, labels, state.in_shape, state.num_classes)
                 unchecked = False
+            last = [(images, labels)]
             lr = learning_rate(config, state.step, batches.steps_per_epoch)
             loss, correct = train_step(state, images, labels, lr)
             if not math.isfinite(loss):
-                raise ConvscopeError(
-                    f"the loss became {loss} in epoch {state.epoch + 1}, step {state.step + 1}; "
-                    "what was saved before is intact: try a smaller train.lr or a longer train.warmup"
-                )
+                raise diverged(state, f"the loss became {loss}")
             state.step += 1
             state.epoch_step += 1
             state.loss_sum += loss * len(labels)
@@ -140,6 +139,10 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
             )
             started = time.perf_counter()  # what the reader of the records does is not training time
         val_loss, val_accuracy = measure(model, batches.val())
+        # the last step's loss was computed before its update; this one sees what that update did
+        after = measure(model, iter(last))[0] if val_loss is None else val_loss
+        if after is not None and not math.isfinite(after):
+            raise diverged(state, f"after its last step the loss is {after}")
         record = Epoch(
             epoch=state.epoch + 1,
             step=state.step,
@@ -157,14 +160,22 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
         yield record
 
 
+def diverged(state: TrainState, what: str) -> ConvscopeError:
+    """The error of a training that has left the numbers."""
+    return ConvscopeError(
+        f"{what} in epoch {state.epoch + 1}, step {state.step + 1}; what was saved after earlier epochs is intact: "
+        "try a smaller train.lr or a longer train.warmup"
+    )
+
+
 def train_step(state: TrainState, images: Tensor, labels: Tensor, lr: float) -> tuple[float, int]:
     """Forward, backward, update: one optimiser step; returns (mean loss, correct predictions) of the batch."""
     config, model = state.config, state.model
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     model.train()
-    with torch.random.fork_rng():  # dropout draws from the global stream, so the stream is seeded for this step
-        torch.manual_seed(derive_seed(config.seed, state.epoch, state.epoch_step))
+    # dropout draws from the global stream, so the stream is seeded for this step
+    with seeded(derive_seed("dropout", config.seed, state.epoch, state.epoch_step), images.device):
         logits = model(images)
     loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
     state.optimizer.zero_grad()

@@ -15,16 +15,14 @@ class Progress:
 
     Args:
         epochs, steps_per_epoch: what is ahead.
-        done: steps already done before this training began.
         enabled: False shows nothing.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, done: int = 0, enabled: bool = True) -> None:
-        self.epochs, self.total, self.done, self.enabled = epochs, epochs * steps_per_epoch, done, enabled
+    def __init__(self, epochs: int, steps_per_epoch: int, enabled: bool = True) -> None:
+        self.epochs, self.total, self.enabled = epochs, epochs * steps_per_epoch, enabled
         self.started = time.perf_counter()
         self.bar = tqdm(
             total=self.total,
-            initial=done,
             file=sys.stderr,
             unit="step",
             leave=False,
@@ -56,7 +54,7 @@ class Progress:
         elif self.enabled:
             self.images, self.since = 0, time.perf_counter()
             elapsed = time.perf_counter() - self.started
-            left = elapsed / (record.step - self.done) * (self.total - record.step)
+            left = elapsed / record.step * (self.total - record.step)
             validation = "" if record.val_accuracy is None else f"  validation {record.val_accuracy:6.1%}"
             tqdm.write(
                 f"epoch {record.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {record.train_loss:.3f}  "

@@ -4,14 +4,17 @@ import contextlib
 import gzip
 import io
 import os
+import subprocess
+import sys
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convscope.data.archive import MAX_MEMBERS, read_file, read_gzip, read_members
+from convscope.data.archive import MAX_HEADER, MAX_HEADERS, MAX_MEMBERS, read_file, read_gzip, read_members
 from convscope.errors import DataError
 
 WANTED = {"set/one": 1000, "set/two": 1000}
@@ -131,12 +134,89 @@ def test_what_nobody_asked_for_is_capped_too(archive: Path) -> None:
     assert "data goes on after the end" in refusal(archive)
 
 
-@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+EXTENSIONS = [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE]
+
+
+@pytest.mark.parametrize("kind", EXTENSIONS)
 def test_a_header_cannot_claim_all_memory(archive: Path, kind: bytes) -> None:
     head = special("x", kind)
     head.size = 2**40  # tarfile would read as much in one piece
     archive.write_bytes(gzip.compress(head.tobuf(tarfile.GNU_FORMAT) + bytes(4096)))
     assert f"asks for {2**40} bytes" in refusal(archive)
+
+
+def write_extensions(path: Path, kind: bytes, size: int, count: int) -> None:
+    """`count` headers of `size` zeros each, one after the other, and nothing that they belong to."""
+    head = special("x", kind)
+    head.size = size
+    with path.open("wb") as file:
+        packer = zlib.compressobj(9, wbits=31)
+        for _ in range(count):
+            file.write(packer.compress(head.tobuf(tarfile.GNU_FORMAT)))
+            for _ in range(size // 2**20):
+                file.write(packer.compress(bytes(2**20)))
+        file.write(packer.flush())
+
+
+READ_WITHIN_MEMORY = """
+import resource, sys
+from pathlib import Path
+from convscope.data.archive import read_members
+from convscope.errors import DataError
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    list(read_members(Path(sys.argv[1]), {"set/one": 61 * 2**20, "set/two": 61 * 2**20}))
+except DataError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("kind", EXTENSIONS)
+def test_chained_headers_cannot_claim_all_memory(archive: Path, kind: bytes) -> None:
+    """Each below the size of a wanted member, together far more, before tarfile yields anything to check."""
+    write_extensions(archive, kind, size=61 * 2**20, count=6)
+    command = [sys.executable, "-c", READ_WITHIN_MEMORY, str(archive)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    message, grown = result.stdout.splitlines()
+    assert f"a header asks for {61 * 2**20} bytes" in message
+    assert int(grown) < 10 * 2**10  # KiB
+
+
+@pytest.mark.parametrize("kind", EXTENSIONS)
+def test_headers_are_counted_together(archive: Path, kind: bytes) -> None:
+    head = special("x", kind)
+    head.size = 512
+    chain = (head.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * (MAX_HEADER // 1024)
+    archive.write_bytes(gzip.compress(chain + tar_bytes(GOOD)))
+    assert "a header asks for 512 bytes, at most 0 are allowed" in refusal(archive)
+
+
+def test_the_headers_of_all_members_are_counted_together(archive: Path) -> None:
+    """Each member passes, and tarfile keeps them all."""
+    long = [(f"{i:02}" + "n" * (MAX_HEADER - 2048), b"") for i in range(MAX_HEADERS // MAX_HEADER + 3)]
+    archive.write_bytes(gzip.compress(tar_bytes([*GOOD, *long[:3]], tarfile.GNU_FORMAT)))
+    assert dict(read_members(archive, WANTED)) == {"set/one": ONE, "set/two": TWO}
+    archive.write_bytes(gzip.compress(tar_bytes([*GOOD, *long], tarfile.GNU_FORMAT)))
+    assert "a header asks for" in refusal(archive)
+
+
+def test_headers_that_disagree_about_a_size_lead_nowhere(archive: Path) -> None:
+    """The size in the extended header is what a caller sees, the one in the plain header where tarfile goes on."""
+    info = tarfile.TarInfo("set/x")
+    info.pax_headers = {"GNU.sparse.realsize": "1"}
+    raw = info.tobuf(tarfile.PAX_FORMAT)
+    for size in (2**40, -1024):
+        info.size = size
+        head = raw[:-512] + info.tobuf(tarfile.GNU_FORMAT)[-512:]
+        archive.write_bytes(gzip.compress(head + tar_bytes(GOOD)))
+        assert "a header leads from byte" in refusal(archive)
+
+
+def test_a_long_name_is_cut_short_in_the_message(archive: Path) -> None:
+    archive.write_bytes(gzip.compress(tar_bytes([("n" * 9000, b"")], tarfile.GNU_FORMAT)))
+    assert refusal(archive) == f"has no member 'set/one', it holds '{'n' * 100}…'"
 
 
 def test_a_size_below_zero_does_not_turn_the_reader_back(archive: Path) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from convscope.config import AugmentConfig
 from convscope.data import ColorJitter, Compose, Cutout, RandomCrop, RandomFlip, build_augment
+from convscope.errors import UsageError
 
 TRANSFORMS = [
     RandomFlip(),
@@ -269,11 +270,18 @@ def test_what_a_callable_returns_is_checked(transform: object, message: str) -> 
 
 
 def test_the_configuration_says_what_is_done() -> None:
-    assert build_augment(AugmentConfig(), 0.5) is None
+    assert build_augment(AugmentConfig(), (16, 16), 0.5) is None
     config = AugmentConfig(flip=True, crop=4, brightness=0.2, saturation=0.1, cutout=8)
-    assert repr(build_augment(config, (0.25, 0.5, 0.75))) == (
+    assert repr(build_augment(config, (16, 16), (0.25, 0.5, 0.75))) == (
         "Compose(RandomCrop(padding=4), RandomFlip(p=0.5), "
         "ColorJitter(brightness=0.2, contrast=0, saturation=0.1), Cutout(size=8, fill=(0.25, 0.5, 0.75)))"
     )
-    extra = build_augment(AugmentConfig(), 0.5, torch.nn.Identity())
+    extra = build_augment(AugmentConfig(), (16, 16), 0.5, torch.nn.Identity())
     assert repr(extra) == "Compose(Identity())"
+
+
+@pytest.mark.parametrize("setting", ["crop", "cutout"])
+def test_too_much_for_small_pictures_is_a_usage_error(setting: str) -> None:
+    config = AugmentConfig.model_validate({setting: 9})
+    with pytest.raises(UsageError, match=rf"data.augment.{setting}=9 is too much for 8×30 pictures: at most [78]"):
+        build_augment(config, (8, 30))

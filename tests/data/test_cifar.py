@@ -109,6 +109,11 @@ assert isinstance(LABELS, list)
         ("data_batch_2", {"filenames": ["a"]}, "'filenames' is 1 entries, expected a list of 4"),
         ("batches.meta", {"label_names": list(reversed(CIFAR10.classes))}, "'label_names' is truck, ship, horse"),
         ("batches.meta", {"label_names": None}, "'label_names' is missing"),
+        (
+            "batches.meta",
+            {"label_names": ["cat\nWARNING: all is well", 3]},
+            "'label_names' is cat WARNING: all is well, a",
+        ),
     ],
 )
 def test_every_claim_of_a_batch_is_checked(
@@ -127,6 +132,14 @@ def test_every_claim_of_a_batch_is_checked(
 def test_a_batch_without_its_keys_lists_those_it_has(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path, members() | {"test_batch": {"data": 1, "fine_labels": []}})
     with pytest.raises(DataError, match="test_batch: has no 'labels', its keys are 'data', 'fine_labels'"):
+        read_cifar(path, SMALL)
+
+
+@FORMS
+def test_a_name_nested_without_end_does_not_overflow_the_stack(tmp_path: Path, write: Write) -> None:
+    deep = b"\x80\x02}U\x0blabel_names]" + b"]" * 30_000 + b"a" * 30_000 + b"s."
+    path = write(tmp_path, members() | {"batches.meta": deep})
+    with pytest.raises(DataError, match=r"batches\.meta: 'label_names' is a list, expected airplane"):
         read_cifar(path, SMALL)
 
 

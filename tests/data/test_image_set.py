@@ -1,4 +1,4 @@
-"""ImageSet: balanced draws, disjoint splits, exact statistics."""
+"""ImageSet: balanced draws, proportional splits, exact statistics."""
 
 import numpy as np
 import pytest
@@ -62,10 +62,65 @@ def test_a_split_shares_no_picture_and_loses_none() -> None:
     assert len(np.unique(everything, axis=0)) == 50
 
 
+def of_counts(*counts: int) -> ImageSet:
+    labels = np.random.default_rng(5).permutation(np.repeat(np.arange(len(counts)), counts))
+    images = np.arange(4 * len(labels), dtype=np.int64).astype(np.uint8).reshape(-1, 1, 2, 2)
+    return ImageSet(images, labels, tuple("abcdef"[: len(counts)]))
+
+
+def split_counts(pictures: ImageSet, n: int, seed: int) -> tuple[list[int], list[int]]:
+    rest, held = (np.bincount(part.labels, minlength=len(pictures.classes)) for part in pictures.split(n, seed))
+    return rest.tolist(), held.tolist()
+
+
+def test_a_split_holds_out_each_class_by_its_share() -> None:
+    assert split_counts(of_counts(70, 20, 10), 20, seed=0) == ([56, 16, 8], [14, 4, 2])
+    assert split_counts(of_counts(25, 25, 25, 25), 20, seed=0) == ([20] * 4, [5] * 4)
+    assert split_counts(of_counts(62, 28, 10), 10, seed=0)[1] == [6, 3, 1]  # shares 6.2, 2.8, 1.0
+
+
+def test_a_balanced_split_holds_out_as_many_of_each_class() -> None:
+    pictures = of_counts(70, 20, 10)
+    rest, held = pictures.split(15, seed=3, balanced=True)
+    assert np.bincount(held.labels).tolist() == [5, 5, 5]
+    assert np.bincount(rest.labels).tolist() == [65, 15, 5]
+    assert np.array_equal(held.images, pictures.subset(15, seed=3).images)
+
+
+def test_a_tie_between_shares_is_broken_by_the_seed() -> None:
+    """Of 95 and 5, ten are 9.5 and 0.5: either may have the tenth."""
+    found = {tuple(split_counts(of_counts(95, 5), 10, seed)[1]) for seed in range(20)}
+    assert found == {(10, 0), (9, 1)}
+    assert split_counts(of_counts(95, 5), 10, 3) == split_counts(of_counts(95, 5), 10, 3)
+
+
+@pytest.mark.parametrize("n", [1, 7, 50, 90, 96])
+def test_no_class_vanishes_from_the_rest(n: int) -> None:
+    for seed in range(10):
+        rest, held = split_counts(of_counts(91, 5, 2, 2), n, seed)
+        assert sum(held) == n
+        assert min(rest) >= 1
+
+
+def test_the_last_of_a_class_is_held_out_only_where_there_is_no_other_way() -> None:
+    assert split_counts(of_counts(96, 1, 1), 94, seed=0) == ([2, 1, 1], [94, 0, 0])
+    for n in (96, 97, 98):
+        rest, held = split_counts(of_counts(96, 1, 1), n, seed=0)
+        assert (sum(rest), sum(held), min(rest)) == (98 - n, n, 0)
+
+
+def test_a_split_depends_on_its_seed_alone() -> None:
+    pictures = of_counts(30, 20)
+    assert np.array_equal(pictures.split(9, 1)[1].images, pictures.split(9, 1)[1].images)
+    assert not np.array_equal(pictures.split(9, 1)[1].images, pictures.split(9, 2)[1].images)
+
+
 @pytest.mark.parametrize("n", [0, 41])
 def test_more_than_there_is_cannot_be_drawn(n: int) -> None:
     with pytest.raises(UsageError, match=rf"cannot take {n} pictures from a set of 40"):
         make().subset(n, seed=0)
+    with pytest.raises(UsageError, match=rf"cannot take {n} pictures from a set of 40"):
+        make().split(n, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,9 @@ def test_the_published_counts_are_expected(tmp_path: Path) -> None:
         load_mnist(tmp_path)
 
 
-def test_any_number_of_axes_is_read(tmp_path: Path) -> None:
+def test_one_to_three_axes_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    for shape in [(7,), (2, 3), (2, 3, 4, 5), (0, 4)]:
+    for shape in [(7,), (2, 3), (2, 3, 4)]:
         array = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
         path.write_bytes(idx(array))
         np.testing.assert_array_equal(read_idx(path), array)
@@ -86,7 +86,12 @@ PICTURES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
         (b"\x00\x00\x07\x03" + bytes(40), "not an IDX file"),
         (idx(PICTURES.astype(np.float32), 0x0D), "holds float32, expected uint8"),
         (b"\x00\x00\x08\x00" + bytes(40), "claims 0 axes"),
-        (b"\x00\x00\x08\xff" + bytes(40), "claims 255 axes, its 44 bytes do not hold their sizes"),
+        (b"\x00\x00\x08\xff" + bytes(40), "claims 255 axes, at most 3 are expected"),
+        (b"\x00\x00\x08\x03" + bytes(8), "claims 3 axes, its 12 bytes do not hold their sizes"),
+        (idx(PICTURES.reshape(2, 3, 2, 2)), "claims 4 axes, at most 3 are expected"),
+        (b"\x00\x00\x08\x64" + b"\x00\x00\x00\x01" * 100 + b"x", "claims 100 axes, at most 3 are expected"),
+        (b"\x00\x00\x08\x03" + b"\xff" * 8 + bytes(4), r"claims shape \(4294967295, 4294967295, 0\), which holds"),
+        (idx(PICTURES[:0]), r"claims shape \(0, 3, 4\), which holds nothing"),
         (idx(PICTURES)[:-1], r"claims shape \(2, 3, 4\), 24 bytes, but holds 23"),
         (idx(PICTURES) + b"x", r"claims shape \(2, 3, 4\), 24 bytes, but holds 25"),
         (b"\x00\x00\x08\x03" + b"\xff" * 12, r"claims shape .* but holds 0"),

@@ -1,4 +1,4 @@
-"""Heatmaps and probabilities against values worked out by hand or by another route."""
+"""Heatmaps against values worked out by hand or by another route."""
 
 import numpy as np
 import pytest
@@ -7,16 +7,16 @@ from convscope.errors import UsageError
 from convscope.explain import Explanation
 
 
-def explanation(maps, logits=None, targets=None):
+def explanation(maps):
     maps = np.asarray(maps, dtype=np.float32)
     n = len(maps)
     return Explanation(
         maps=maps,
-        targets=np.zeros(n, dtype=np.int64) if targets is None else np.asarray(targets),
+        targets=np.zeros(n, dtype=np.int64),
         layer="features",
         method="grad-cam",
         evidence=tuple("positive" if m.max() > 0 else "none" for m in maps),
-        logits=np.zeros((n, 2), dtype=np.float32) if logits is None else np.asarray(logits, dtype=np.float32),
+        logits=np.zeros((n, 2), dtype=np.float32),
     )
 
 
@@ -65,16 +65,39 @@ def test_heatmaps_leave_the_raw_maps_alone():
     np.testing.assert_array_equal(found.maps, before)
 
 
-def test_probabilities_are_the_softmax_of_the_target_even_for_huge_logits():
-    logits = [[1.0, 2.0, 0.5], [1000.0, 0.0, 999.0]]
-    found = explanation(np.ones((2, 1, 2)), logits, [2, 0])
-    expected = [np.exp(0.5) / np.exp(logits[0]).sum(), 1 / (1 + np.exp(-1))]
-    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-6)
-    np.testing.assert_array_equal(found.predictions, [1, 0])
-    assert len(found) == 2
+@pytest.mark.parametrize("size", [1, 3, 4, (4, 9), (16, 5), (31, 2)])
+def test_evidence_anywhere_shows_at_any_size(size):
+    """One positive cell, in every place of a 16 by 16 map in turn, amid strong counter-evidence; two are tiny."""
+    maps = np.full((256, 16, 16), -5.0, dtype=np.float32)
+    maps.reshape(256, 256)[np.arange(256), np.arange(256)] = 0.25
+    maps[7] *= 1e-30
+    maps[9] *= np.float32(1e-38) * np.float32(1e-6)  # subnormal: nothing is left of a sixteenth of it
+    found = explanation(maps)
+    assert set(found.evidence) == {"positive"}
+    np.testing.assert_array_equal(found.heatmaps(size).max(axis=(1, 2)), 1)
 
 
-@pytest.mark.parametrize("size", [(0, 4), (4,), (4, 4, 4), (4.0, 4), (-1, 3)])
+def test_shrinking_averages_with_a_triangle_over_the_cells_covered():
+    cells = np.random.default_rng(4).random((12, 9))
+    size = (4, 3)  # a third of each side
+    weights = []
+    for length, count in zip(cells.shape, size, strict=True):
+        centre = (np.arange(count)[:, None] + 0.5) * 3
+        weight = np.maximum(1 - np.abs(np.arange(length) + 0.5 - centre) / 3, 0)
+        weights.append(weight / weight.sum(axis=1, keepdims=True))
+    expected = weights[0] @ cells @ weights[1].T
+    np.testing.assert_allclose(explanation(cells[None]).heatmaps(size)[0], expected / expected.max(), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [8, np.int64(8), (np.int64(8), np.int32(8)), [8, 8], np.array([8, 8])])
+def test_a_size_in_any_form(size):
+    found = explanation(np.random.default_rng(5).normal(size=(2, 3, 5)))
+    np.testing.assert_array_equal(found.heatmaps(size), found.heatmaps((8, 8)))
+
+
+@pytest.mark.parametrize(
+    "size", [0, -3, 8.0, True, None, "88", (0, 4), (4,), (4, 4, 4), (4.0, 4), (-1, 3), (4, True), ((4, 4), (4, 4))]
+)
 def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(UsageError, match="two positive integers"):
+    with pytest.raises(UsageError, match=r"size must be a positive integer, or \(height, width\), two of them, got"):
         explanation(np.ones((1, 2, 2))).heatmaps(size)

@@ -1,13 +1,10 @@
 """Overlays: where they show the picture, where the heat, how large, and what an empty map looks like."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from convscope.errors import UsageError
-from convscope.explain import colorize, display_size, encode_png, overlay
+from convscope.explain import colorize, display_size, overlay
 
 
 @pytest.fixture(name="picture")
@@ -109,10 +106,3 @@ def test_shapes_that_do_not_fit(shape, dtype, heat, words):
 def test_values_outside_zero_to_one(picture, value, alpha):
     with pytest.raises(UsageError, match=r"lie in \[0, 1\]"):
         overlay(picture, np.full((20, 33), value), alpha)
-
-
-def test_png_round_trip(picture):
-    result = overlay(picture, np.random.default_rng(6).random((20, 33)))
-    data = encode_png(result)
-    assert data.startswith(b"\x89PNG")
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), result)

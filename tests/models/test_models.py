@@ -125,6 +125,15 @@ def test_a_wrong_request_is_one_clear_line(arguments: tuple, message: str) -> No
         build_model(name, in_shape, num_classes, **options)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_slice_is_a_plain_sequence(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, (1, 28, 28), 10).eval()
+    x = torch.randn(2, 1, 28, 28)
+    assert torch.equal(model[2:](model[:2](x)), model(x))
+    assert CNNBlock(1, 2)[:2](x).shape == (2, 2, 28, 28)
+
+
 def test_dropout_out_of_range_is_refused() -> None:
     with pytest.raises(UsageError, match="dropout"):
         build_model("deep-cnn", (1, 28, 28), 10, dropout=1.5)

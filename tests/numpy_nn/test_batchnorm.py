@@ -100,10 +100,16 @@ def test_backward_belongs_to_the_mode_of_its_forward():
         (lambda: BatchNorm2D(0), r"BatchNorm2D got num_features 0"),
         (lambda: BatchNorm2D(3, momentum=None), r"BatchNorm2D got momentum None: expected a number from 0 to 1"),
         (lambda: BatchNorm2D(3, momentum=1.5), r"BatchNorm2D got momentum 1.5"),
-        (lambda: BatchNorm2D(3, eps=-1e-5), r"BatchNorm2D got eps -1e-05"),
+        (lambda: BatchNorm2D(3, momentum="x"), r"BatchNorm2D got momentum 'x': expected a number from 0 to 1"),
+        (lambda: BatchNorm2D(3, momentum=float("nan")), r"BatchNorm2D got momentum nan"),
+        (lambda: BatchNorm2D(3, eps=-1e-5), r"BatchNorm2D got eps -1e-05: expected a number of at least 0"),
+        (lambda: BatchNorm2D(3, eps=float("nan")), r"BatchNorm2D got eps nan"),
+        (lambda: BatchNorm2D(3, eps=float("inf")), r"BatchNorm2D got eps inf"),
+        (lambda: BatchNorm2D(3, eps=None), r"BatchNorm2D got eps None"),
         (lambda: BatchNorm2D(3)(np.zeros((2, 4, 5, 5))), r"input \(2, 4, 5, 5\): 4 channels, .* expects 3"),
         (lambda: BatchNorm2D(3)(np.zeros((2, 3))), r"input \(2, 3\): 2 axes, expected 4"),
         (lambda: BatchNorm2D(3)(np.zeros((1, 3, 1, 1))), r"input \(1, 3, 1, 1\): one value a channel"),
+        (lambda: BatchNorm2D(3)(np.zeros((0, 3, 5, 5))), r"input \(0, 3, 5, 5\): an empty batch"),
     ],
 )
 def test_refuses(call, message):
@@ -115,6 +121,29 @@ def test_one_value_a_channel_is_fine_in_eval_mode():
     layer = BatchNorm2D(3, eps=0.0).eval()
     layer.running_var = np.array([1.0, 4.0, 16.0])
     assert np.array_equal(layer(np.full((1, 3, 1, 1), 8.0)).ravel(), [8, 4, 2])
+
+
+def test_an_empty_batch_is_fine_in_eval_mode():
+    assert BatchNorm2D(3).eval()(np.zeros((0, 3, 5, 4))).shape == (0, 3, 5, 4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_statistics_may_be_set_as_lists(training):
+    x = np.random.default_rng(8).standard_normal((2, 2, 3, 4))
+    layers = BatchNorm2D(2), BatchNorm2D(2)
+    layers[0].running_mean, layers[0].running_var = [0, 3], [4, 1]
+    layers[1].running_mean, layers[1].running_var = np.array([0.0, 3.0]), np.array([4.0, 1.0])
+    y, expected = (layer(x) if training else layer.eval()(x) for layer in layers)
+    assert np.array_equal(y, expected)
+    assert np.array_equal(layers[0].running_mean, layers[1].running_mean)
+    assert np.array_equal(layers[0].running_var, layers[1].running_var)
+
+
+def test_refuses_statistics_that_are_no_numbers():
+    layer = BatchNorm2D(2)
+    layer.running_mean = ["a", "b"]
+    with pytest.raises(ValueError, match="BatchNorm2D has running_mean of type <U1, expected numbers"):
+        layer(np.zeros((2, 2, 3, 3)))
 
 
 def test_refuses_statistics_of_another_shape():

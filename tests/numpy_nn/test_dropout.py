@@ -1,5 +1,7 @@
 """Dropout: the share dropped, the scale of the rest, the mask shared by both directions, and the ends p=0, p=1."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,11 @@ def test_the_ends(p, factor):
     assert np.array_equal(layer.backward(dy), factor * dy)
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan"), None, "a", [0.5]])
 def test_refuses(p):
-    with pytest.raises(ValueError, match=f"Dropout got p {p}: expected a probability from 0 to 1"):
+    with pytest.raises(ValueError, match=rf"Dropout got p {re.escape(repr(p))}: expected a number from 0 to 1"):
         Dropout(p)
+
+
+def test_takes_a_probability_of_numpy():
+    assert Dropout(np.float32(0.5)).p == Dropout(np.float64(0.5)).p == 0.5

@@ -155,6 +155,39 @@ def test_parameters_of_another_shape_are_refused(case):
         layer.params[name] = array
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda rng: ours.Conv2D(5, 2, 1, rng=rng), lambda rng: ours.Linear(5, 2, rng=rng)],
+    ids=["Conv2D", "Linear"],
+)
+def test_the_gradient_of_a_parameter_that_is_gone_is_gone(make):
+    layer = make(np.random.default_rng(0))
+    net = ours.Sequential(ours.ReLU(), ours.Sequential(layer))
+    x = np.random.default_rng(1).standard_normal((2, 5, 3, 5))
+    net.backward(np.ones_like(net(x)))
+    assert set(net.grads) == {"1.0.weight", "1.0.bias"}
+    held = net.grads
+    del net.params["1.0.bias"]
+    net.backward(np.ones_like(net(x)))
+    assert set(net.grads) == set(held) == set(net.params) == {"1.0.weight"}
+    assert set(layer.grads) == {"weight"}
+
+
+@pytest.mark.parametrize("rng", [0, 7, "seed", np.random.RandomState(0)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: ours.Conv2D(2, 2, 1, rng=rng),
+        lambda rng: ours.Linear(2, 2, rng=rng),
+        lambda rng: ours.Dropout(0.5, rng=rng),
+    ],
+    ids=["Conv2D", "Linear", "Dropout"],
+)
+def test_a_seed_is_no_generator(make, rng):
+    with pytest.raises(ValueError, match=r"(Conv2D|Linear|Dropout) got rng .*: expected a np\.random\.Generator"):
+        make(rng)
+
+
 def test_layers_do_not_share_their_state():
     one, two = ours.Linear(3, 2), ours.Linear(3, 2)
     one.name = "head"

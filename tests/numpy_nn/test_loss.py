@@ -93,7 +93,7 @@ def test_refuses(logits, labels, message):
         CrossEntropyLoss()(logits, labels)
 
 
-@pytest.mark.parametrize("smoothing", [-0.1, 1.5])
+@pytest.mark.parametrize("smoothing", [-0.1, 1.5, float("nan"), None, "a"])
 def test_refuses_a_smoothing_out_of_range(smoothing):
-    with pytest.raises(ValueError, match=f"label_smoothing {smoothing}: expected 0 to 1"):
+    with pytest.raises(ValueError, match=f"label_smoothing {smoothing!r}: expected a number from 0 to 1"):
         CrossEntropyLoss(smoothing)

@@ -248,6 +248,21 @@ def test_one_layer_in_two_places_is_refused():
         Residual(Sequential(ReLU(), Sequential(shared)), shared)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Sequential([ReLU(), Linear(3, 3)]), "Sequential got a list as '0': .* pass layers one by one"),
+        (lambda: Sequential(ReLU(), None), "Sequential got a NoneType as '1': expected a layer"),
+        (lambda: Sequential(ReLU), "Sequential got the class ReLU as '0': expected a layer"),
+        (lambda: Residual([ReLU()]), "Residual got a list as 'branch': expected a layer"),
+        (lambda: Residual(ReLU(), nn.ReLU()), "Residual got a ReLU as 'shortcut'"),
+    ],
+)
+def test_what_is_no_layer_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 def test_shows_its_layers():
     assert repr(Sequential(Residual(Linear(3, 3, bias=False)), ReLU())) == (
         "Sequential(\n  0: Residual(\n    branch: Linear(weight (3, 3))\n  )\n  1: ReLU()\n)"

@@ -54,6 +54,8 @@ def test_every_model_comes_back_from_its_checkpoint(name: str, tmp_path: Path, d
         "model_state": model.state_dict(),
         "input_shape": [3, 20, 23],
         "classes": ["a", "b", "c", "d"],
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.2, 0.3, 0.25],
     }
     save_checkpoint(tmp_path / "one.pt", checkpoint)
     again = rebuild_model(load_checkpoint(tmp_path / "one.pt"))

@@ -11,7 +11,7 @@ from torch import nn
 
 from convscope.config import TrainConfig
 from convscope.data import Batches, ImageSet
-from convscope.errors import ConvscopeError
+from convscope.errors import ConvscopeError, UsageError
 from convscope.training import Epoch, Step, TrainState, fit, learning_rate
 from convscope.training.optimizers import make_optimizer
 
@@ -58,13 +58,14 @@ def test_the_update_is_the_textbook_one() -> None:
     """Nesterov SGD with weight decay on matrices only, cross-entropy with smoothing, written out by hand."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(30, 3))
-    config = TrainConfig(epochs=1, batch_size=8, lr=0.2, schedule="linear", momentum=0.8, weight_decay=0.01)
+    settings = {"schedule": "linear", "momentum": 0.8, "weight_decay": 0.01, "label_smoothing": 0.3}
+    config = TrainConfig(epochs=1, batch_size=8, lr=0.2, **settings)
     batches = make_batches(val=0)
     weight, bias = (p.detach().clone().double() for p in model.parameters())
     velocity = [torch.zeros_like(weight), torch.zeros_like(bias)]
     for step, (x, y) in enumerate(batches.train(0)):
         z = x.double().flatten(1) @ weight.T + bias
-        error = (z.softmax(1) - F.one_hot(y, 3)) / len(y)
+        error = (z.softmax(1) - (0.7 * F.one_hot(y, 3) + 0.3 / 3)) / len(y)
         gradients = [error.T @ x.double().flatten(1) + 0.01 * weight, error.sum(0)]
         for parameter, v, g in zip((weight, bias), velocity, gradients, strict=True):
             v.mul_(0.8).add_(g)
@@ -98,6 +99,28 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_step() -> None:
     state = make_state(lr=1e30, warmup=0, momentum=0)
     with pytest.raises(ConvscopeError, match=r"the loss became (nan|inf) in epoch 1, step 2; .* smaller train.lr"):
         list(fit(state, make_batches()))
+
+
+def test_the_first_batch_is_checked_before_anything_is_learned() -> None:
+    raw = Batches(pictures(30), mean=(0.0,), std=(1.0,), batch_size=8, seed=0)
+    state = make_state()
+    with pytest.raises(UsageError, match="the pictures are not normalised"):
+        list(fit(state, raw))
+    assert torch.equal(weights(state), weights(make_state()))
+    assert state.step == 0
+    with pytest.raises(UsageError, match="the labels run from 0 to 2; a model with 2 classes"):
+        list(fit(TrainState(make_model(), TrainConfig(), (1, 5, 6), 2), make_batches()))
+    with pytest.raises(UsageError, match=r"expects \(N, C, H, W\) with \(1, 6, 5\)"):
+        list(fit(TrainState(make_model(), TrainConfig(), (1, 6, 5), 3), make_batches()))
+
+
+def test_an_update_that_wrecks_the_weights_is_noticed_before_anything_is_saved() -> None:
+    state = make_state(lr=1e38, warmup=0, momentum=0, epochs=1, batch_size=64)
+    batches = Batches(
+        pictures(30), None, mean=(0.5,), std=(0.3,), batch_size=64, seed=0
+    )  # one step: its loss is finite
+    with pytest.raises(ConvscopeError, match="after its last step the loss is (nan|inf) in epoch 1"):
+        list(fit(state, batches))
 
 
 def weights(state: TrainState) -> torch.Tensor:

@@ -1,0 +1,88 @@
+"""Each note appears where its reason holds and not just short of it; `convscope train` prints them all."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from convscope.runs import Run
+from convscope.runs.artifacts import METRICS, RESULTS, write_csv, write_json
+from convscope.runs.notes import notes
+
+Cli = Callable[..., tuple[int, str, str]]
+HEALTHY = {"training": 5000, "validation": 500, "test": 10_000}  # ten classes
+
+
+def texts(
+    folder: Path, *, learned: float = 0.9, held_out: float | None = 0.88, accuracy: float = 0.87, **counts: int
+) -> dict[str, str]:
+    """The notes on a run that came to these accuracies: text -> level."""
+    # the first epoch is far apart, but only the last one counts
+    rows = [{"train_accuracy": 1.0, "val_accuracy": 0.1}, {"train_accuracy": learned, "val_accuracy": held_out}]
+    write_csv(folder / METRICS, rows)
+    write_json(folder / RESULTS, {"test_accuracy": accuracy})
+    run = Run(folder, {"classes": list("0123456789")}, nn.Identity())
+    return {note.text: note.level for note in notes(run, **HEALTHY | counts)}
+
+
+def test_a_healthy_run_needs_no_note(tmp_path: Path) -> None:
+    assert texts(tmp_path) == {}
+
+
+def test_overfitting(tmp_path: Path) -> None:
+    (text,) = found = texts(tmp_path, learned=0.985, held_out=0.88)
+    assert text.startswith("Training accuracy (98.5%) runs far ahead of validation accuracy (88.0%)")
+    assert found[text] == "warning"
+    assert texts(tmp_path, learned=0.975, held_out=0.88) == {}
+
+
+def test_few_training_pictures(tmp_path: Path) -> None:
+    (text,) = found = texts(tmp_path, training=499)
+    assert text.startswith("Only 499 training pictures for 10 classes (50 each)")
+    assert found[text] == "warning"
+    assert texts(tmp_path, training=500) == {}
+
+
+def test_few_validation_pictures(tmp_path: Path) -> None:
+    (text,) = found = texts(tmp_path, validation=80)
+    assert text.startswith("The validation split has only 80 pictures: one picture is 1.2% of accuracy")
+    assert found[text] == "info"
+    assert texts(tmp_path, validation=100) == {}
+
+
+def test_no_validation_pictures(tmp_path: Path) -> None:
+    (text,) = texts(tmp_path, validation=0, held_out=None)
+    assert text.startswith("Nothing was held out for validation (data.val_fraction=0)")
+
+
+def test_few_test_pictures(tmp_path: Path) -> None:
+    """The interval of 320 right of 400 after Wilson (1927), eq. 3, with z = 1.96: 0.758 to 0.836."""
+    (text,) = found = texts(tmp_path, accuracy=0.8, test=400)
+    assert text.startswith("The test set has 400 pictures, so its accuracy is known to within 75.8% and 83.6%")
+    assert found[text] == "info"
+    assert texts(tmp_path, accuracy=0.8, test=1000) == {}  # 0.774 to 0.824
+
+
+def test_near_guessing(tmp_path: Path) -> None:
+    (text,) = found = texts(tmp_path, accuracy=0.149)
+    assert text.startswith("Test accuracy is near what guessing gives (10.0%): the network has not learned")
+    assert found[text] == "warning"
+    assert texts(tmp_path, accuracy=0.151) == {}
+
+
+@pytest.mark.parametrize("json_wanted", [False, True])
+def test_training_prints_every_note_to_the_log(cli: Cli, tmp_path: Path, json_wanted: bool) -> None:
+    changes = ["data.subset=60", "train.epochs=1", "model.base_channels=4", "train.lr=0.0001"]
+    options = [word for change in changes for word in ("--set", change)]
+    code, out, error = cli("train", "digits", "--out", tmp_path / "run", *options, *["--json"] * json_wanted)
+    assert code == 0
+    printed = [line.removeprefix("note: ") for line in error.splitlines() if line.startswith("note: ")]
+    card = (tmp_path / "run" / "README.md").read_text().splitlines()
+    assert printed == [line.removeprefix("> ") for line in card if line.startswith("> ")]
+    starts = ["Only 54 training", "The validation split has only 6", "The test set has 360", "Test accuracy is near"]
+    assert [text[: len(start)] for text, start in zip(printed, starts, strict=True)] == starts
+    assert "note: " not in out
+    if json_wanted:
+        json.loads(out)
