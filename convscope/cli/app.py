@@ -162,7 +162,7 @@ def look(
     from convscope.cli import show
     from convscope.runs import load_run
 
-    ignored = {"--layer": layer} if what is What.augment else {}
+    ignored: dict[str, object] = {"--layer": layer} if what is What.augment else {}
     ignored |= {} if what is What.maps else {"--image": image, "--index": index}
     for option, value in ignored.items():
         if value is not None:

@@ -27,6 +27,5 @@ def load_digits(data_dir: Path | None = None) -> tuple[ImageSet, ImageSet]:
     levels = np.asarray(bunch.images, dtype=np.float64)  # (1797, 8, 8), 0..16
     images = np.round(levels * 255 / 16).astype(np.uint8)[:, None]  # (1797, 1, 8, 8)
     classes = tuple(str(digit) for digit in range(10))
-    return ImageSet(images, np.asarray(bunch.target, dtype=np.int64), classes).split(
-        TEST_PICTURES, SPLIT_SEED, balanced=True
-    )
+    pictures = ImageSet(images, np.asarray(bunch.target, dtype=np.int64), classes)
+    return pictures.split(TEST_PICTURES, SPLIT_SEED, balanced=True)

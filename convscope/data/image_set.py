@@ -40,7 +40,8 @@ class ImageSet:
             raise ValueError(f"masks must be bool {mask_shape}, got {self.masks.dtype} {self.masks.shape}")
 
     def __repr__(self) -> str:
-        return f"ImageSet({len(self)} pictures {self.shape}, {len(self.classes)} classes{', masks' * (self.masks is not None)})"
+        masks = "" if self.masks is None else ", with masks"
+        return f"ImageSet({len(self)} pictures {self.shape}, {len(self.classes)} classes{masks})"
 
     def __len__(self) -> int:
         return len(self.images)

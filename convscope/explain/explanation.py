@@ -14,7 +14,7 @@ from convscope.errors import UsageError
 Evidence = Literal["positive", "none"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """For each of N pictures, the places of a layer that argue for the target class (+) or against it (-).
 
@@ -38,6 +38,9 @@ class Explanation:
     method: str
     evidence: tuple[Evidence, ...]
     logits: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.method} at {self.layer}: maps {self.maps.shape}, targets {self.targets.tolist()})"
 
     def heatmaps(self, size: int | tuple[int, int]) -> NDArray[np.float32]:
         """The evidence for the class, drawn over the pictures: float32, (N, H, W), in [0, 1].

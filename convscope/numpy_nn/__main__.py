@@ -295,4 +295,7 @@ def row(label: str, values: NDArray[Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # whoever read along (head, less) has seen enough
+        sys.stderr.close()

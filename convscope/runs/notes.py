@@ -26,8 +26,8 @@ def _notes(run: Run, training: int, validation: int, test: int) -> Iterator[Note
     if held_out is not None and learned - held_out > FAR_AHEAD and len(run.metrics) < SETTLED:
         yield Note(
             "info",
-            f"Training accuracy ({learned:.1%}) is ahead of validation accuracy ({held_out:.1%}), which says little after "
-            f"{len(run.metrics)} of what are usually many epochs: BatchNorm's running statistics have not settled yet.",
+            f"Training accuracy ({learned:.1%}) is ahead of validation accuracy ({held_out:.1%}), "
+            "which says little after so few epochs: BatchNorm's running statistics have not settled yet.",
         )
     elif held_out is not None and learned - held_out > FAR_AHEAD:
         yield Note(

@@ -163,7 +163,7 @@ def explanation_gallery(
             if right is False:
                 ground = np.full((SCALE * (box + 6), SCALE * (card + 6), 3), 255, np.uint8)
                 canvas.image(x - 4, y - 4, framed(ground, VERMILLION, width=2 * SCALE))
-            _place(canvas, x, y, rgb(pictures[index]), box)
+            _place(canvas, x, y, _matched(rgb(pictures[index]), overlays[index]), box)
             _place(canvas, x + box + 4, y, overlays[index], box)
             for number, text in enumerate(texts[index]):
                 color = VERMILLION if right is False else SOFT
@@ -204,6 +204,12 @@ def _place(canvas: Canvas, x: float, y: float, tile: Pixels, box: float, silent:
     edged = framed(_hatched(pixels.shape) if silent else pixels)
     height, width = edged.shape[:2]
     canvas.image(x + (box - width / SCALE) / 2, y + (box - height / SCALE) / 2, edged)
+
+
+def _matched(picture: Pixels, overlay: Pixels) -> Pixels:
+    """The picture as large as its overlay, where that is a whole multiple, so that both are drawn at one size."""
+    factor = max(1, len(overlay) // len(picture))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _verdict(verdicts: Sequence[bool | None]) -> str:

@@ -16,11 +16,18 @@ HEALTHY = {"training": 5000, "validation": 500, "test": 10_000}  # ten classes
 
 
 def texts(
-    folder: Path, *, learned: float = 0.9, held_out: float | None = 0.88, accuracy: float = 0.87, **counts: int
+    folder: Path,
+    *,
+    learned: float = 0.9,
+    held_out: float | None = 0.88,
+    accuracy: float = 0.87,
+    epochs: int = 4,
+    **counts: int,
 ) -> dict[str, str]:
     """The notes on a run that came to these accuracies: text -> level."""
-    # the first epoch is far apart, but only the last one counts
-    rows = [{"train_accuracy": 1.0, "val_accuracy": 0.1}, {"train_accuracy": learned, "val_accuracy": held_out}]
+    # the earlier epochs are far apart, but only the last one counts
+    early = [{"train_accuracy": 1.0, "val_accuracy": 0.1}] * (epochs - 1)
+    rows = [*early, {"train_accuracy": learned, "val_accuracy": held_out}]
     write_csv(folder / METRICS, rows)
     write_json(folder / RESULTS, {"test_accuracy": accuracy})
     run = Run(folder, {"classes": list("0123456789")}, nn.Identity())
@@ -38,9 +45,15 @@ def test_overfitting(tmp_path: Path) -> None:
     assert texts(tmp_path, learned=0.975, held_out=0.88) == {}
 
 
+def test_a_gap_after_few_epochs_is_not_called_overfitting(tmp_path: Path) -> None:
+    (text,) = found = texts(tmp_path, learned=0.6, held_out=0.31, epochs=1)
+    assert text.startswith("Training accuracy (60.0%) is ahead of validation accuracy (31.0%), which says little")
+    assert found[text] == "info"
+
+
 def test_few_training_pictures(tmp_path: Path) -> None:
     (text,) = found = texts(tmp_path, training=499)
-    assert text.startswith("Only 499 training pictures for 10 classes (50 each)")
+    assert text.startswith("Only 499 training pictures for 10 classes (49.9 each)")
     assert found[text] == "warning"
     assert texts(tmp_path, training=500) == {}
 
@@ -60,7 +73,7 @@ def test_no_validation_pictures(tmp_path: Path) -> None:
 def test_few_test_pictures(tmp_path: Path) -> None:
     """The interval of 320 right of 400 after Wilson (1927), eq. 3, with z = 1.96: 0.758 to 0.836."""
     (text,) = found = texts(tmp_path, accuracy=0.8, test=400)
-    assert text.startswith("The test set has 400 pictures, so its accuracy is known to within 75.8% and 83.6%")
+    assert text.startswith("The test set has 400 pictures, so the true accuracy lies between 75.8% and 83.6%")
     assert found[text] == "info"
     assert texts(tmp_path, accuracy=0.8, test=1000) == {}  # 0.774 to 0.824
 
