@@ -87,7 +87,7 @@ def test_predict_takes_pictures_of_any_size(cli: Cli, digits_run: Run, tmp_path:
     for i in range(10):
         names.append(tmp_path / f"{i}.png")
         picture = Image.fromarray(test.images[i, 0])
-        (picture if i % 2 else picture.resize((64, 64), Image.Resampling.BICUBIC).convert("RGB")).save(names[-1])
+        (picture if i % 2 else picture.resize((64, 64), Image.Resampling.NEAREST).convert("RGB")).save(names[-1])
     code, out, _ = cli("predict", digits_run.path, *names, "--json", "--top", 2)
     assert code == 0
     answers = json.loads(out)["results"]
@@ -97,7 +97,7 @@ def test_predict_takes_pictures_of_any_size(cli: Cli, digits_run: Run, tmp_path:
         assert answers[i]["label"] == str(expected[i].argmax())
         assert [choice["index"] for choice in answers[i]["top"]] == np.argsort(-expected[i])[:2].tolist()
     agree = sum(answers[i]["index"] == expected[i].argmax() for i in range(0, 10, 2))
-    assert agree >= 4
+    assert agree == 5
     code, out, _ = cli("predict", digits_run.path, names[1])
     assert re.match(rf"{re.escape(str(names[1]))}: \d [\d.]+%, \d [\d.]+%, \d [\d.]+%\n", out)
 

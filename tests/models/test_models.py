@@ -109,7 +109,7 @@ def test_a_residual_block_with_zeroed_branch_passes_its_input() -> None:
     ("arguments", "message"),
     [
         (("lenet", (1, 28, 28), 10, {}), "unknown model 'lenet'; choose from lenet5"),
-        (("lenet5", (1, 28, 28), 10, {"skip": True}), "lenet5 has no option 'skip': it has none"),
+        (("lenet5", (1, 28, 28), 10, {"skip": True}), "lenet5 has no option 'skip'; it takes none"),
         (("tiny-resnet", (1, 28, 28), 10, {"depth": 3}), "choose from base_channels, skip"),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": "8"}), "base_channels must be int, got '8'"),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": 0}), "must be at least 1, got 0"),
