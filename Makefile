@@ -25,7 +25,7 @@ demo: $(VENV)/.installed  ## train, evaluate, explain, prove and verify on real 
 	@echo; echo "Open $(RUN)/report.html in a browser."
 
 test: $(VENV)/.installed-dev  ## every test but the slow ones
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"  # two workers of one thread each
 
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
