@@ -136,8 +136,6 @@ def _transfer_whole(url: str, part: Path, remote: Remote, progress: bool | None,
 
     What an earlier attempt left may itself be at fault, so then the file is asked for once more from its start.
     """
-    if _size(part) > remote.size:
-        part.unlink()
     inherited = _size(part) > 0
     while True:
         _transfer(url, part, remote.size, progress, patience)
