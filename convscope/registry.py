@@ -51,7 +51,9 @@ DATASETS = Registry(
         "digits": "convscope.data.digits:load_digits",
         "synthetic": "convscope.data.synthetic:load_synthetic",
         "cifar10": "convscope.data.cifar:load_cifar10",
+        "cifar100": "convscope.data.cifar:load_cifar100",
         "mnist": "convscope.data.mnist:load_mnist",
+        "fashion-mnist": "convscope.data.mnist:load_fashion_mnist",
     },
 )
 

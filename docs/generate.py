@@ -28,6 +28,7 @@ COMMANDS = [
     "data",
     "data list",
     "data info",
+    "data fetch",
 ]
 
 

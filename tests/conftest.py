@@ -2,12 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from convscope.runs import Run, load_run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Whatever a test forgets to say, no data set is asked for outside this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVSCOPE_MIRROR", "http://127.0.0.1:1")  # nobody listens there
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -232,7 +232,7 @@ def smoke(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-data = typer.Typer(help="List the data sets, or describe one.", rich_markup_mode=None)
+data = typer.Typer(help="List the data sets, describe or download one.", rich_markup_mode=None)
 app.add_typer(data, name="data")
 
 
@@ -256,3 +256,25 @@ def data_info(
     from convscope.data import load
 
     show.data_set(name, *load(name, data_dir), json)
+
+
+@data.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(DATASETS)}.")],
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Download from here instead of the official hosts.", show_default="CONVSCOPE_MIRROR"
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Download a data set and print where its files lie.
+
+    Into the cache, checked by SHA-256; an interrupted download goes on where it stopped. Files that are at hand are
+    not downloaded. A mirror is a data folder behind a web server, with the files as published.
+    """
+    from convscope.cli import show
+    from convscope.data import fetch
+
+    show.files(name, fetch(name, mirror), json)

@@ -182,6 +182,13 @@ def data_set(name: str, train: "ImageSet", test: "ImageSet", json: bool) -> None
     print(f"std      {' '.join(f'{s:.4f}' for s in std)}")
 
 
+def files(name: str, paths: Sequence[Path], json: bool) -> None:
+    """A path a line."""
+    if json:
+        return _json({"name": name, "files": [str(path) for path in paths]})
+    print("\n".join(map(str, paths)) or f"{name} needs no file")
+
+
 def _first_bad(result: "Proof") -> str:
     bad = next((d for d in result.layers if not d.ok), None)
     return f"{bad.name} is the first layer over tolerance" if bad else "the predictions differ"

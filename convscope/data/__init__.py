@@ -1,6 +1,6 @@
 """A data set's name -> its training and test pictures as two `ImageSet`s; torch is loaded only for batches.
 
-The public face: `load`, `available`, `ImageSet`; and, on first use because they need torch, `Batches`,
+The public face: `load`, `fetch`, `available`, `ImageSet`; and, on first use because they need torch, `Batches`,
 `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
 `Compose`, and `build_augment`.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convscope.data.image_set import ImageSet
-from convscope.data.locations import find
+from convscope.data.locations import cache_folder, find, locate
+from convscope.data.sources import SOURCES
 from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
@@ -31,6 +32,7 @@ __all__ = [
     "build_augment",
     "derive_seed",
     "evaluation_batches",
+    "fetch",
     "load",
 ]
 
@@ -46,12 +48,12 @@ def load(name: str, data_dir: str | Path | None = None, **options: Any) -> tuple
     Args:
         name: a name in the registry `DATASETS`.
         data_dir: the folder with the data set's files, and nowhere else is looked; by default the folder in
-            CONVSCOPE_DATA, then the cache.
+            CONVSCOPE_DATA, then the cache, into which missing files are downloaded.
         **options: the data set's own, for example ``load("synthetic", n=64, seed=1)``.
 
     Raises:
         UsageError: no such data set, or it does not take such an option.
-        DataError: its files are missing or broken; names the file.
+        DataError: its files are broken, or missing and not to be downloaded; names the file.
     """
     loader = DATASETS.load(name)
     known = [option for option in inspect.signature(loader).parameters if option != "data_dir"]
@@ -63,22 +65,53 @@ def load(name: str, data_dir: str | Path | None = None, **options: Any) -> tuple
     return train, test
 
 
+def fetch(name: str, mirror: str | None = None, progress: bool | None = None) -> list[Path]:
+    """Make sure that a data set's files are at hand, downloading what is missing; returns where they lie.
+
+    A file that was placed by hand (in CONVSCOPE_DATA, or unpacked) is taken as it is: loading checks its
+    structure. A packed one in the cache must have the published SHA-256, and so must what is downloaded.
+
+    Args:
+        name: a name in the registry `DATASETS`; one that needs no file gives an empty list.
+        mirror: an address with the layout of a data folder; by default CONVSCOPE_MIRROR, then the official hosts.
+        progress: show a bar on standard error; None: only if that is a terminal.
+
+    Raises:
+        UsageError: no such data set, or the mirror's address is none.
+        DataError: a file is not to be had, or the cache holds another one under its name.
+    """
+    from convscope.data.download import verify
+
+    paths = []
+    for names in _files(name):
+        path = find(name, names, mirror=mirror, progress=progress)
+        if names[0] in SOURCES and path == cache_folder() / names[0]:
+            verify(path, SOURCES[names[0]])
+        paths.append(path)
+    return paths
+
+
 def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:
     """Of each data set its `name`, whether it is `available` here, and `where` it lies or belongs.
 
-    Only looks for the files; whether they are what they should be shows when they are loaded.
+    Only looks for the files, downloads none; whether they are what they should be shows when they are loaded.
     """
+    folder = None if data_dir is None else Path(data_dir)
     found = []
-    for name, reference in DATASETS.items():
-        # a loader's module says in FILES what it reads; one without needs no file
-        files = getattr(import_module(reference.split(":")[0]), "FILES", {}).get(name, ())
+    for name in DATASETS:
         try:
-            paths = [find(name, names, None if data_dir is None else Path(data_dir)) for names in files]
+            paths = [locate(name, names, folder) for names in _files(name)]
             where = str(paths[0]) if paths else "needs no file"
             found.append({"name": name, "available": True, "where": where})
         except DataError as error:
             found.append({"name": name, "available": False, "where": str(error).removeprefix(f"{name}: ")})
     return found
+
+
+def _files(name: str) -> tuple[tuple[str, ...], ...]:
+    """The files that a data set is made of, each by the names it may have; none for one that needs no file."""
+    files: dict[str, tuple[tuple[str, ...], ...]] = getattr(import_module(DATASETS[name].split(":")[0]), "FILES", {})
+    return files.get(name, ())
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
-"""The CIFAR-10 archive of Toronto, packed or unpacked -> 50,000 training and 10,000 test pictures."""
+"""The CIFAR-10 or CIFAR-100 archive of Toronto, packed or not -> 50,000 training and 10,000 test pictures."""
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from convscope.data.archive import read_file, read_members
 from convscope.data.image_set import ImageSet
 from convscope.data.locations import find
 from convscope.data.unpickle import read_pickle
-from convscope.errors import DataError
+from convscope.errors import DataError, UsageError
 
 PIXELS = 3 * 32 * 32  # a row is one picture: 1024 red bytes, 1024 green, 1024 blue, each plane row by row
 
@@ -51,7 +51,42 @@ CIFAR10 = Layout(
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 
-FILES = {CIFAR10.name: ((CIFAR10.archive, CIFAR10.folder),)}  # each file by the names it may have
+FINE_CLASSES = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+    castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+    elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard
+    lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
+    pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal
+    shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank
+    telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+COARSE_CLASSES = """
+    aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
+    household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes
+    large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees
+    vehicles_1 vehicles_2
+"""
+
+CIFAR100_FINE = Layout(
+    name="cifar100",
+    archive="cifar-100-python.tar.gz",
+    folder="cifar-100-python",
+    train={"train": 50_000},
+    test={"test": 10_000},
+    meta="meta",
+    labels_key="fine_labels",
+    names_key="fine_label_names",
+    classes=tuple(FINE_CLASSES.split()),
+)
+CIFAR100_COARSE = replace(
+    CIFAR100_FINE,
+    labels_key="coarse_labels",
+    names_key="coarse_label_names",
+    classes=tuple(COARSE_CLASSES.split()),
+)
+CIFAR100 = {"fine": CIFAR100_FINE, "coarse": CIFAR100_COARSE}
+
+FILES = {layout.name: ((layout.archive, layout.folder),) for layout in (CIFAR10, CIFAR100_FINE)}  # by possible names
 
 
 def load_cifar10(data_dir: Path | None = None) -> tuple[ImageSet, ImageSet]:
@@ -64,6 +99,24 @@ def load_cifar10(data_dir: Path | None = None) -> tuple[ImageSet, ImageSet]:
         DataError: not found, or not what it should be; names the file and the reason.
     """
     return read_cifar(find(CIFAR10.name, FILES[CIFAR10.name][0], data_dir), CIFAR10)
+
+
+def load_cifar100(data_dir: Path | None = None, labels: str = "fine") -> tuple[ImageSet, ImageSet]:
+    """CIFAR-100: colour photographs of 32×32 pixels, 100 fine or 20 coarse classes, (50,000, 10,000) pictures.
+
+    Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Looked for as
+    ``cifar-100-python.tar.gz`` or the unpacked folder ``cifar-100-python``; see `locations.find`.
+
+    Args:
+        labels: ``"fine"`` (apple, aquarium_fish, …) or ``"coarse"`` (aquatic_mammals, fish, …, five fine ones each).
+
+    Raises:
+        UsageError: other `labels`.
+        DataError: not found, or not what it should be; names the file and the reason.
+    """
+    if labels not in CIFAR100:
+        raise UsageError(f"cifar100: labels={labels!r}; choose from {', '.join(CIFAR100)}")
+    return read_cifar(find("cifar100", FILES["cifar100"][0], data_dir), CIFAR100[labels])
 
 
 def read_cifar(path: Path, layout: Layout) -> tuple[ImageSet, ImageSet]:

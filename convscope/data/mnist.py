@@ -1,4 +1,4 @@
-"""MNIST's four IDX files, packed or unpacked -> 60,000 training and 10,000 test pictures."""
+"""The four IDX files of MNIST or Fashion-MNIST, packed or not -> 60,000 training and 10,000 test pictures."""
 
 import math
 from pathlib import Path
@@ -14,10 +14,23 @@ from convscope.errors import DataError
 IDX_TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 MAX_AXES = 3  # pictures have three, (N, H, W)
 DIGITS = tuple("0123456789")
+GARMENTS = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 MNIST_COUNTS = (60_000, 10_000)  # train, test
 PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 FILES = {  # each file by the names it may have
-    name: tuple((f"{name}/{part}-ubyte.gz", f"{name}/{part}-ubyte") for part in PARTS) for name in ("mnist",)
+    name: tuple((f"{name}/{part}-ubyte.gz", f"{name}/{part}-ubyte") for part in PARTS)
+    for name in ("mnist", "fashion-mnist")
 }
 
 
@@ -31,6 +44,18 @@ def load_mnist(data_dir: Path | None = None) -> tuple[ImageSet, ImageSet]:
         DataError: not found, or not what it should be; names the file and the reason.
     """
     return load_idx_set("mnist", DIGITS, data_dir)
+
+
+def load_fashion_mnist(data_dir: Path | None = None) -> tuple[ImageSet, ImageSet]:
+    """Fashion-MNIST: pictures of garments, grey, 28×28 pixels, ten classes, (60,000, 10,000) pictures.
+
+    Xiao, Rasul, Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+    2017, arXiv:1708.07747. Looked for as MNIST is, in a folder ``fashion-mnist``.
+
+    Raises:
+        DataError: not found, or not what it should be; names the file and the reason.
+    """
+    return load_idx_set("fashion-mnist", GARMENTS, data_dir)
 
 
 def load_idx_set(

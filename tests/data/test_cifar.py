@@ -1,4 +1,4 @@
-"""CIFAR-10: the real archive gives the known pictures; small ones made here show what is refused and why."""
+"""CIFAR: the real archive gives the known pictures; small ones made here show what is refused and why."""
 
 import io
 import os
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from convscope.data import ImageSet, load
-from convscope.data.cifar import CIFAR10, load_cifar10, read_cifar
-from convscope.errors import DataError
+from convscope.data.cifar import CIFAR10, CIFAR100, Layout, load_cifar10, read_cifar
+from convscope.errors import DataError, UsageError
 
 SMALL = replace(CIFAR10, train={"data_batch_1": 5, "data_batch_2": 4}, test={"test_batch": 3})
 META = {"num_cases_per_batch": 5, "label_names": list(CIFAR10.classes), "num_vis": 3072}
@@ -33,19 +33,19 @@ def members() -> dict[str, object]:
     return {"batches.meta": META, "data_batch_1": batch(5, 1), "data_batch_2": batch(4, 2), "test_batch": batch(3, 3)}
 
 
-def as_archive(folder: Path, contents: dict[str, object]) -> Path:
-    path = folder / "cifar-10-python.tar.gz"
+def as_archive(folder: Path, contents: dict[str, object], layout: Layout = CIFAR10) -> Path:
+    path = folder / layout.archive
     with tarfile.open(path, "w:gz") as tar:
         for name, content in contents.items():
             raw = content if isinstance(content, bytes) else pickle.dumps(content, 2)
-            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info = tarfile.TarInfo(f"{layout.folder}/{name}")
             info.size = len(raw)
             tar.addfile(info, io.BytesIO(raw))
     return path
 
 
-def as_folder(folder: Path, contents: dict[str, object]) -> Path:
-    path = folder / "cifar-10-batches-py"
+def as_folder(folder: Path, contents: dict[str, object], layout: Layout = CIFAR10) -> Path:
+    path = folder / layout.folder
     path.mkdir()
     for name, content in contents.items():
         (path / name).write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 2))
@@ -53,7 +53,7 @@ def as_folder(folder: Path, contents: dict[str, object]) -> Path:
 
 
 FORMS = pytest.mark.parametrize("write", [as_archive, as_folder])
-Write = Callable[[Path, dict[str, object]], Path]
+Write = Callable[..., Path]
 
 
 @FORMS
@@ -165,6 +165,75 @@ def test_a_hostile_batch_runs_nothing(tmp_path: Path, write: Write) -> None:
     with pytest.raises(DataError, match=r"data_batch_1: refused.*'(posix|nt)\.system'"):
         read_cifar(path, SMALL)
     assert not mark.exists()
+
+
+SMALL100 = {name: replace(layout, train={"train": 40}, test={"test": 30}) for name, layout in CIFAR100.items()}
+
+
+def batch100(count: int, seed: int) -> dict[str, object]:
+    rng = np.random.default_rng(seed)
+    values = {key: value for key, value in batch(count, seed).items() if key != "labels"}
+    fine, coarse = rng.integers(0, 100, count), rng.integers(0, 20, count)
+    return values | {"fine_labels": fine.tolist(), "coarse_labels": coarse.tolist()}
+
+
+def members100() -> dict[str, object]:
+    names = {f"{kind}_label_names": list(layout.classes) for kind, layout in CIFAR100.items()}
+    return {"meta": names, "test": batch100(30, 2), "train": batch100(40, 1)}
+
+
+@FORMS
+@pytest.mark.parametrize(("labels", "classes"), [("fine", 100), ("coarse", 20)])
+def test_cifar100_has_fine_or_coarse_labels(tmp_path: Path, write: Write, labels: str, classes: int) -> None:
+    layout = SMALL100[labels]
+    train, test = read_cifar(write(tmp_path, members100(), layout), layout)
+    for part, made in ((train, batch100(40, 1)), (test, batch100(30, 2))):
+        np.testing.assert_array_equal(part.images.reshape(len(part), -1), made["data"])
+        assert part.labels.tolist() == made[f"{labels}_labels"]
+        assert len(part.classes) == classes
+
+
+def test_cifar100_knows_its_classes() -> None:
+    """As the archive's ``meta`` names them; some by index, from lists published elsewhere."""
+    fine, coarse = CIFAR100["fine"].classes, CIFAR100["coarse"].classes
+    assert " ".join(fine[i] for i in (0, 1, 4, 39, 40, 41, 58, 72, 95, 99)) == (
+        "apple aquarium_fish beaver keyboard lamp lawn_mower pickup_truck seal whale worm"
+    )
+    assert [coarse[i] for i in (0, 9, 11, 13, 19)] == [
+        "aquatic_mammals",
+        "large_man-made_outdoor_things",
+        "large_omnivores_and_herbivores",
+        "non-insect_invertebrates",
+        "vehicles_2",
+    ]
+    assert (len(set(fine)), len(set(coarse))) == (100, 20)
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "values", "reason"),
+    [
+        ("fine", "train", {"fine_labels": [100] * 40}, "'fine_labels' has 100, expected whole numbers 0 to 99"),
+        ("coarse", "test", {"coarse_labels": [20] * 30}, "'coarse_labels' has 20, expected whole numbers 0 to 19"),
+        ("coarse", "meta", {"coarse_label_names": ["fish"]}, "'coarse_label_names' is fish, expected aquatic_mammals"),
+        ("fine", "train", {"fine_labels": [1] * 39}, "'fine_labels' is 39 entries, expected a list of 40"),
+    ],
+)
+def test_every_claim_of_cifar100_is_checked(
+    tmp_path: Path, labels: str, name: str, values: dict[str, object], reason: str
+) -> None:
+    contents = members100()
+    path = as_archive(tmp_path, contents | {name: contents[name] | values}, SMALL100[labels])
+    with pytest.raises(DataError) as error:
+        read_cifar(path, SMALL100[labels])
+    assert str(error.value).startswith(f"{path}: {name}: {reason}")
+
+
+def test_cifar100_is_found_and_its_options_are_checked(tmp_path: Path) -> None:
+    as_archive(tmp_path, members100(), CIFAR100["fine"])
+    with pytest.raises(DataError, match=r"test: 'data' is shape \(30, 3072\), expected uint8 of shape \(10000, 3072\)"):
+        load("cifar100", tmp_path, labels="coarse")
+    with pytest.raises(UsageError, match="cifar100: labels='both'; choose from fine, coarse"):
+        load("cifar100", tmp_path, labels="both")
 
 
 def test_a_saved_error_page_is_recognised(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from convscope.registry import DATASETS
 
 
 def test_an_unknown_data_set_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown data set 'cifar'; choose from digits, synthetic, cifar10, mnist"):
+    with pytest.raises(
+        UsageError, match=r"unknown data set 'cifar'; choose from digits, synthetic, cifar10, cifar100, mnist"
+    ):
         load("cifar")
 
 
@@ -30,7 +32,7 @@ def test_options_reach_the_data_set() -> None:
     assert (len(train), len(test), train.shape) == (12, 6, (3, 16, 16))
 
 
-@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion-mnist"])
 def test_what_is_not_there_is_said_in_one_line(name: str, tmp_path: Path) -> None:
     for folder in (tmp_path, str(tmp_path), tmp_path / "nowhere"):
         with pytest.raises(DataError, match=f"{name}: found no .* in {folder}; put it there as") as error:
@@ -48,7 +50,9 @@ def test_available_tells_what_is_at_hand(tmp_path: Path) -> None:
         "digits": True,
         "synthetic": True,
         "cifar10": True,
+        "cifar100": False,
         "mnist": False,
+        "fashion-mnist": False,
     }
     assert found["cifar10"]["where"] == str(tmp_path / "cifar-10-batches-py")
     assert "train-labels-idx1-ubyte" in found["mnist"]["where"]

@@ -1,4 +1,4 @@
-"""MNIST and the IDX format: the real files give the known pictures; wrong ones are refused by name."""
+"""MNIST, Fashion-MNIST and the IDX format: the real files give the known pictures; wrong ones are refused by name."""
 
 import gzip
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convscope.data import ImageSet
-from convscope.data.mnist import DIGITS, PARTS, load_idx_set, load_mnist, read_idx
+from convscope.data.mnist import DIGITS, GARMENTS, PARTS, load_fashion_mnist, load_idx_set, load_mnist, read_idx
 from convscope.errors import DataError
 
 
@@ -25,10 +25,10 @@ def arrays(train: int = 5, test: int = 3) -> dict[str, np.ndarray]:
     }
 
 
-def write(folder: Path, contents: dict[str, np.ndarray], packed: bool = True) -> None:
-    (folder / "mnist").mkdir()
+def write(folder: Path, contents: dict[str, np.ndarray], packed: bool = True, name: str = "mnist") -> None:
+    (folder / name).mkdir()
     for part, array in contents.items():
-        path = folder / "mnist" / f"{part}-ubyte{'.gz' if packed else ''}"
+        path = folder / name / f"{part}-ubyte{'.gz' if packed else ''}"
         path.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
 
 
@@ -64,6 +64,17 @@ def test_the_published_counts_are_expected(tmp_path: Path) -> None:
     write(tmp_path, arrays())
     with pytest.raises(DataError, match=r"has shape \(5, 28, 28\), expected \(60000, 28, 28\)"):
         load_mnist(tmp_path)
+
+
+def test_fashion_mnist_lies_in_its_own_folder_and_has_garments(tmp_path: Path) -> None:
+    contents = arrays()
+    write(tmp_path, contents, name="fashion-mnist")
+    train, test = load_idx_set("fashion-mnist", GARMENTS, tmp_path, counts=(5, 3))
+    np.testing.assert_array_equal(train.images[:, 0], contents["train-images-idx3"])
+    np.testing.assert_array_equal(test.labels, contents["t10k-labels-idx1"])
+    assert [train.classes[i] for i in (0, 1, 5, 9)] == ["T-shirt/top", "Trouser", "Sandal", "Ankle boot"]
+    with pytest.raises(DataError, match=r"fashion-mnist.*has shape \(5, 28, 28\), expected \(60000, 28, 28\)"):
+        load_fashion_mnist(tmp_path)
 
 
 def test_one_to_three_axes_are_read(tmp_path: Path) -> None:
