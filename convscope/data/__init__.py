@@ -1,7 +1,7 @@
 """A data set's name -> its training and test pictures as two `ImageSet`s; torch is loaded only for batches.
 
-The public face: `load`, `available`, `ImageSet`; and, on first use because they need torch, `Batches`,
-`evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
+The public face: `load`, `load_configured`, `available`, `ImageSet`; and, on first use because they need torch,
+`Batches`, `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
 `Compose`, and `build_augment`.
 """
 
@@ -16,6 +16,7 @@ from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
 if TYPE_CHECKING:
+    from convscope.config import DataConfig
     from convscope.data.augment import ColorJitter, Compose, Cutout, RandomCrop, RandomFlip, build_augment
     from convscope.data.batches import Batches, derive_seed, evaluation_batches
 
@@ -32,6 +33,7 @@ __all__ = [
     "derive_seed",
     "evaluation_batches",
     "load",
+    "load_configured",
 ]
 
 NEEDS_TORCH = {
@@ -63,6 +65,11 @@ def load(name: str, data_dir: str | Path | None = None, **options: Any) -> tuple
     return train, test
 
 
+def load_configured(data: "DataConfig", data_dir: str | Path | None = None) -> tuple[ImageSet, ImageSet]:
+    """The training and the test pictures that a run's configuration describes, whole; raises as `load`."""
+    return load(data.name, data_dir, **data.options)
+
+
 def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:
     """Of each data set its `name`, whether it is `available` here, and `where` it lies or belongs.
 
@@ -70,11 +77,12 @@ def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:
     """
     found = []
     for name, reference in DATASETS.items():
-        # a loader's module says in FILES what it reads; one without needs no file
-        files = getattr(import_module(reference.split(":")[0]), "FILES", {}).get(name, ())
+        # a loader's module says in FILES what it reads, or in WHERE in words; one without either needs no file
+        module = import_module(reference.split(":")[0])
+        files = getattr(module, "FILES", {}).get(name, ())
         try:
             paths = [find(name, names, None if data_dir is None else Path(data_dir)) for names in files]
-            where = str(paths[0]) if paths else "needs no file"
+            where = str(paths[0]) if paths else getattr(module, "WHERE", "needs no file")
             found.append({"name": name, "available": True, "where": where})
         except DataError as error:
             found.append({"name": name, "available": False, "where": str(error).removeprefix(f"{name}: ")})
