@@ -26,7 +26,7 @@ def load_shapes(
     shortcut: float = 0.0,
     corner: str = "bottom-right",
 ) -> tuple[ImageSet, ImageSet]:
-    """Colour scenes of eight forms **with the mask of the evidence**, (n, n // 5) of them, balanced over the classes.
+    """Painted scenes of eight forms, with the mask of the object, (n, n // 5) of them, balanced over the classes.
 
     A scene is one object (disc, square, triangle, star, ring, cross, heart or crescent) in front of up to three
     distractors of kinds that are no class, specks, and a textured background. Palette, texture, colours, size, place

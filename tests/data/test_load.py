@@ -77,6 +77,9 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_reading_pictures_needs_no_torch() -> None:
-    script = "import sys, convscope.data as d; d.load('synthetic', n=8); d.load('digits'); d.load('shapes', n=40); print('torch' in sys.modules)"
+    script = (
+        "import sys, convscope.data as d; d.load('synthetic', n=8); d.load('shapes', n=40); d.load('digits'); "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
