@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, fiel
 from convscope.errors import UsageError
 from convscope.registry import DATASETS, MODELS
 
+DATA_OPTIONS = ("path", "size", "mode", "crop", "corrupt", "shortcut")  # passed to the data set, if not null
 RECIPES = resources.files("convscope") / "recipes"
 
 
@@ -46,6 +47,18 @@ class DataConfig(Section):
 
     name: str = "digits"
     """A data set; `convscope data list` shows them."""
+    path: str | None = None
+    """Of `folder`: where the pictures lie, one folder a class; with `--data-dir`, relative to that."""
+    size: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Of `folder`, `shapes`, `synthetic`: pixels a side, for `folder` also [height, width]; null is 32."""
+    mode: Literal["colour", "grey"] | None = None
+    """Of `folder`: `colour` or `grey`; null is `colour`."""
+    crop: Literal["resize", "center"] | None = None
+    """Of `folder`: `resize` fits the whole picture in, `center` keeps its proportions; null is `resize`."""
+    corrupt: Literal["refuse", "skip"] | None = None
+    """Of `folder`: what becomes of files that cannot be read, `refuse` or `skip`; null is `refuse`."""
+    shortcut: float | None = Field(None, ge=0, le=1)
+    """Of `shapes`: the share of the training pictures in which a mark gives the label away; null is 0."""
     subset: Count | None = Field(None, ge=1)
     """Train on so many pictures, balanced over the classes; null takes all."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
@@ -57,6 +70,11 @@ class DataConfig(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         return DATASETS[name] and name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The data set's own options, those that were given."""
+        return self.model_dump(include=set(DATA_OPTIONS), exclude_none=True)
 
     @field_validator("augment", mode="before")
     @classmethod

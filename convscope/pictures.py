@@ -16,6 +16,7 @@ from convscope.errors import DataError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 50_000_000
 CROPS = ("resize", "center")
+DEFAULT_CROP: Literal["resize"] = "resize"
 
 # All that Pillow's decoders are known to raise on broken bytes; Warning, where warnings are errors.
 BROKEN = (

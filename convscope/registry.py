@@ -50,6 +50,8 @@ DATASETS = Registry(
     {
         "digits": "convscope.data.digits:load_digits",
         "synthetic": "convscope.data.synthetic:load_synthetic",
+        "shapes": "convscope.data.shapes:load_shapes",
+        "folder": "convscope.data.folder:load_folder",
         "cifar10": "convscope.data.cifar:load_cifar10",
         "cifar100": "convscope.data.cifar:load_cifar100",
         "mnist": "convscope.data.mnist:load_mnist",

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from convscope.config import RunConfig, load_config, override
-from convscope.data import ImageSet, load
+from convscope.data import ImageSet, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, seeded
 from convscope.errors import UsageError
 from convscope.evaluate import evaluate, summary
 from convscope.models import build_model
+from convscope.pictures import DEFAULT_CROP, Crop
 from convscope.runs import Run, load_run
 from convscope.runs.artifacts import (
     BEST,
@@ -65,7 +66,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
 
-    pictures, test = load(config.data.name, Path(data_dir) if data_dir else None)
+    pictures, test = load_configured(config.data, data_dir)
     training, validation = hold_out(pictures, config)
     mean, std = training.channel_stats()
     with seeded(settings.seed):
@@ -107,7 +108,7 @@ def train(
                 "input_shape": list(training.shape),
                 "mean": list(mean),
                 "std": list(std),
-                "picture": picture_settings(training),
+                "picture": picture_settings(training, config.data.crop),
                 "config": config.model_dump(mode="json"),
                 "run_dir": str(folder),
             }
@@ -176,7 +177,7 @@ def hold_out(pictures: ImageSet, config: RunConfig) -> tuple[ImageSet, ImageSet 
     return pictures.split(held, config.train.seed) if held else (pictures, None)
 
 
-def picture_settings(pictures: ImageSet) -> dict[str, Any]:
+def picture_settings(pictures: ImageSet, crop: Crop | None) -> dict[str, Any]:
     """How a picture file must be prepared for this network: size (height, width), mode and crop."""
     channels, height, width = pictures.shape
-    return {"size": [height, width], "mode": "L" if channels == 1 else "RGB", "crop": "resize"}
+    return {"size": [height, width], "mode": "L" if channels == 1 else "RGB", "crop": crop or DEFAULT_CROP}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convscope.data import build_augment, load
+from convscope.data import build_augment, load_configured
 from convscope.errors import UsageError
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.pictures import prepare
@@ -40,7 +40,7 @@ def choose_picture(run: Run, image: Path | None, index: int | None, data_dir: Pa
         return Picture(prepare(image, run.checkpoint["picture"]), image.stem)
     if index is None or image is not None:
         raise UsageError("give one picture: either --image FILE or --index N (of the test set)")
-    _, test = load(run.config.data.name, data_dir)
+    _, test = load_configured(run.config.data, data_dir)
     if not 0 <= index < len(test):
         raise UsageError(f"--index {index}: the test set has pictures 0 to {len(test) - 1}")
     return Picture(test.images[index], f"test-{index}", test.classes[test.labels[index]])
@@ -119,7 +119,7 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     Raises:
         UsageError: the run trained on its pictures as they are.
     """
-    training, _ = load(run.config.data.name, data_dir)
+    training, _ = load_configured(run.config.data, data_dir)
     augment = build_augment(run.config.data.augment, training.shape[1:], run.checkpoint["mean"])
     if augment is None:
         raise UsageError(f"{run.path} was trained without augmentation; data.augment says what there is")

@@ -47,6 +47,14 @@ def test_python_overrides_take_the_same_keys() -> None:
     assert config.data.augment.crop == 0
 
 
+def test_only_the_options_that_were_given_reach_the_data_set() -> None:
+    assert load_config("digits").data.options == {}
+    values = ["data.name=folder", "data.path=my pictures", "data.size=[20, 30]", "data.corrupt=skip"]
+    data = load_config("digits", values).data
+    assert data.options == {"path": "my pictures", "size": (20, 30), "corrupt": "skip"}
+    assert load_config("digits", ["data.shortcut=0"]).data.options == {"shortcut": 0.0}  # given, so passed on
+
+
 def test_a_configuration_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load_config("digits").train.epochs = 5  # type: ignore[misc]
@@ -67,6 +75,10 @@ def test_a_configuration_is_frozen() -> None:
         ("train.lr=.inf", "train.lr: .*finite"),
         ("model.name=alexnet", "unknown model 'alexnet'; choose from lenet5"),
         ("data.name=imagenet", "unknown data set 'imagenet'; choose from digits"),
+        ("data.size=0", r"data.size.*: .*greater than or equal to 1, got 0"),
+        ("data.size=[1,2,3]", r"data.size.*, got \[1, 2, 3\]"),
+        ("data.mode=sepia", "data.mode: .*'colour' or 'grey', got 'sepia'"),
+        ("data.shortcut=2", "data.shortcut: .*less than or equal to 1, got 2"),
         ("epochs=3", "cannot set 'epochs': expected section.key"),
         ("train.epochs", "expected section.key=value"),
         ("train.epochs=[1", "is not a YAML value"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from convscope import prove, train
 from convscope.config import load_config, recipe_names
@@ -13,10 +14,22 @@ from convscope.verify import verify
 NEED_FILES = ("cifar10", "mnist")
 
 
+def write_files(folder: Path) -> Path:
+    """Two hundred PNG files, one folder a class."""
+    pictures, _ = load("shapes", n=200)
+    for i, (pixels, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
+        path = folder / pictures.classes[label] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+    return folder
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_runs_for_an_epoch(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    needs_files = load_config(name).data.name in NEED_FILES
-    data_dir = request.getfixturevalue("data_dir") if needs_files else None
+    data = load_config(name).data.name
+    data_dir = request.getfixturevalue("data_dir") if data in NEED_FILES else None
+    if data == "folder":  # the user's own; here they are scenes of the other recipe, as files
+        data_dir = write_files(tmp_path / "pictures")
     run = train(name, out=tmp_path / name, data_dir=data_dir, train__epochs=1, data__subset=128)
     assert run.config.recipe == name
     assert 0 < run.results["test_accuracy"] < 1

@@ -85,12 +85,12 @@ def evaluate(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> No
     Prints the per-class table, the most confused pairs and the confusion matrix.
     """
     from convscope.cli import show
-    from convscope.data import load
+    from convscope.data import load_configured
     from convscope.evaluate import evaluate, summary
     from convscope.runs import load_run
 
     opened = load_run(run)
-    _, test = load(opened.config.data.name, data_dir)
+    _, test = load_configured(opened.config.data, data_dir)
     evaluation = evaluate(opened, test)
     show.evaluation(summary(opened, evaluation), evaluation, json)
 
@@ -190,12 +190,12 @@ def prove(
     Prints the largest difference from PyTorch at every layer; exits 1 where one is over tolerance.
     """
     from convscope.cli import show
-    from convscope.data import load
+    from convscope.data import load_configured
     from convscope.proof import prove
     from convscope.runs import load_run
 
     opened = load_run(run)
-    _, test = load(opened.config.data.name, data_dir)
+    _, test = load_configured(opened.config.data, data_dir)
     proof = prove(opened, test.images[:images])
     show.proof(opened, proof, json)
     if not proof.ok:

@@ -1,7 +1,7 @@
 """A data set's name -> its training and test pictures as two `ImageSet`s; torch is loaded only for batches.
 
-The public face: `load`, `fetch`, `available`, `ImageSet`; and, on first use because they need torch, `Batches`,
-`evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
+The public face: `load`, `load_configured`, `fetch`, `available`, `ImageSet`; and, on first use because they need torch,
+`Batches`, `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
 `Compose`, and `build_augment`.
 """
 
@@ -17,6 +17,7 @@ from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
 if TYPE_CHECKING:
+    from convscope.config import DataConfig
     from convscope.data.augment import ColorJitter, Compose, Cutout, RandomCrop, RandomFlip, build_augment
     from convscope.data.batches import Batches, derive_seed, evaluation_batches
 
@@ -34,6 +35,7 @@ __all__ = [
     "evaluation_batches",
     "fetch",
     "load",
+    "load_configured",
 ]
 
 NEEDS_TORCH = {
@@ -91,6 +93,11 @@ def fetch(name: str, mirror: str | None = None, progress: bool | None = None) ->
     return paths
 
 
+def load_configured(data: "DataConfig", data_dir: str | Path | None = None) -> tuple[ImageSet, ImageSet]:
+    """The training and the test pictures that a run's configuration describes, whole; raises as `load`."""
+    return load(data.name, data_dir, **data.options)
+
+
 def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:
     """Of each data set its `name`, whether it is `available` here, and `where` it lies or belongs.
 
@@ -98,10 +105,12 @@ def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:
     """
     folder = None if data_dir is None else Path(data_dir)
     found = []
-    for name in DATASETS:
+    for name, reference in DATASETS.items():
+        # a loader's module says in FILES what it reads, or in WHERE in words; one without either needs no file
+        words = getattr(import_module(reference.split(":")[0]), "WHERE", "needs no file")
         try:
             paths = [locate(name, names, folder) for names in _files(name)]
-            where = str(paths[0]) if paths else "needs no file"
+            where = str(paths[0]) if paths else words
             found.append({"name": name, "available": True, "where": where})
         except DataError as error:
             found.append({"name": name, "available": False, "where": str(error).removeprefix(f"{name}: ")})

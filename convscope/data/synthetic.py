@@ -31,8 +31,8 @@ def load_synthetic(
     """
     if not 2 <= classes <= len(PATTERNS):
         raise UsageError(f"synthetic: classes must lie in 2..{len(PATTERNS)}, got {classes}")
-    if size < 16:
-        raise UsageError(f"synthetic: size must be at least 16 pixels, got {size}")
+    if not isinstance(size, int) or size < 16:
+        raise UsageError(f"synthetic: size must be one number of at least 16 pixels, got {size}")
     if n < 2 * classes or seed < 0:
         raise UsageError(f"synthetic: expected n of at least {2 * classes} and seed >= 0, got {n} and {seed}")
     return _draw(n, classes, size, (seed, 0)), _draw(n // 2, classes, size, (seed, 1))

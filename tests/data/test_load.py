@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 import convscope.data
-from convscope.data import available, load
+from convscope.config import DataConfig
+from convscope.data import available, load, load_configured
 from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
 
 def test_an_unknown_data_set_lists_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match=r"unknown data set 'cifar'; choose from digits, synthetic, cifar10, cifar100, mnist"
+        UsageError,
+        match=r"unknown data set 'cifar'; choose from digits, synthetic, shapes, folder, cifar10, cifar100, mnist",
     ):
         load("cifar")
 
@@ -30,6 +32,16 @@ def test_an_unknown_option_lists_those_that_the_data_set_takes() -> None:
 def test_options_reach_the_data_set() -> None:
     train, test = load("synthetic", n=12, size=16)
     assert (len(train), len(test), train.shape) == (12, 6, (3, 16, 16))
+
+
+def test_a_configuration_passes_on_what_it_says_and_no_more() -> None:
+    train, test = load_configured(DataConfig(name="synthetic", size=20))
+    assert (len(train), len(test), train.shape) == (512, 256, (3, 20, 20))
+    for wrong in ({"size": 20}, {"path": "x"}, {"shortcut": 0.0}, {"crop": "center"}):
+        with pytest.raises(UsageError, match=f"'digits' takes no option '{next(iter(wrong))}'; it takes none"):
+            load_configured(DataConfig(name="digits", **wrong))
+    with pytest.raises(UsageError, match="one number of at least 16 pixels, got"):
+        load_configured(DataConfig(name="synthetic", size=(20, 24)))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion-mnist"])
@@ -49,6 +61,8 @@ def test_available_tells_what_is_at_hand(tmp_path: Path) -> None:
     assert {name: entry["available"] for name, entry in found.items()} == {
         "digits": True,
         "synthetic": True,
+        "shapes": True,
+        "folder": True,
         "cifar10": True,
         "cifar100": False,
         "mnist": False,
@@ -67,7 +81,8 @@ def test_every_public_name_is_there() -> None:
 
 def test_reading_pictures_needs_no_torch() -> None:
     script = (
-        "import sys, convscope.data as d; d.load('synthetic', n=8); d.load('digits'); print('torch' in sys.modules)"
+        "import sys, convscope.data as d; d.load('synthetic', n=8); d.load('shapes', n=40); d.load('digits'); "
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
