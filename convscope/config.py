@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, fiel
 from convscope.errors import UsageError
 from convscope.registry import DATASETS, MODELS
 
-DATA_OPTIONS = ("path", "size", "mode", "crop", "corrupt", "shortcut")  # passed to the data set, if not null
+DATA_OPTIONS = ("path", "size", "mode", "crop", "corrupt", "shortcut", "labels")  # passed to the data set, if not null
 RECIPES = resources.files("convscope") / "recipes"
 
 
@@ -59,6 +59,8 @@ class DataConfig(Section):
     """Of `folder`: what becomes of files that cannot be read, `refuse` or `skip`; null is `refuse`."""
     shortcut: float | None = Field(None, ge=0, le=1)
     """Of `shapes`: the share of the training pictures in which a mark gives the label away; null is 0."""
+    labels: Literal["fine", "coarse"] | None = None
+    """Of `cifar100`: the 100 classes, `fine`, or the 20 groups of five, `coarse`; null is `fine`."""
     subset: Count | None = Field(None, ge=1)
     """Train on so many pictures, balanced over the classes; null takes all."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
@@ -126,10 +128,16 @@ class TrainConfig(Section):
     """Of `step`: the factor of a drop."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """The share of the target that is spread over all classes."""
+    patience: Count | None = Field(None, ge=1)
+    """Stop once so many epochs in a row brought no better validation; null trains all epochs."""
     device: str = "auto"
     """`auto` takes CUDA where there is one, else the CPU."""
-    threads: Count | None = Field(None, ge=1, le=1024)
-    """Of the CPU; null leaves PyTorch's choice."""
+    precision: Literal["auto", "float32", "float64", "bfloat16", "float16"] = "float32"
+    """In which numbers it learns; those of 16 bits only where PyTorch's autocast holds them safe. `auto` measures."""
+    channels_last: bool | Literal["auto"] = False
+    """Keep pictures in memory with their channels side by side (NHWC); `auto` measures whether that is faster."""
+    threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] | None = None
+    """Of the CPU; `auto` measures how many are fastest, null leaves PyTorch's choice."""
     seed: Count = Field(0, ge=0, lt=2**32)
     """Everything random derives from it."""
 
@@ -175,17 +183,24 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     return make_config(_assigned(config.model_dump(), values.items()))
 
 
+def differences(config: RunConfig, other: RunConfig) -> str:
+    """What of `config` is otherwise in `other`, as ``key=value, key=value``; the recipe's name does not count."""
+    mine, theirs = (_flat(c.model_dump(mode="json", exclude={"recipe"})) for c in (config, other))
+    return ", ".join(f"{key}={mine.get(key)}" for key in mine | theirs if mine.get(key) != theirs.get(key))
+
+
 def make_config(values: Mapping[str, Any], source: str = "configuration") -> RunConfig:
     """Validate plain values; a UsageError names the first wrong key, what came and what was expected."""
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        first, *others = error.errors()
+        key = _key(first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(_known_keys(first["loc"][:-1]))
             raise UsageError(f"{source}: unknown key {key!r}; choose from {known}") from None
-        message = first["msg"].removeprefix("Value error, ")
+        alternatives = [e["msg"] for e in (first, *others) if _key(e["loc"]) == key]
+        message = " or ".join(dict.fromkeys(alternatives)).removeprefix("Value error, ")
         came = "" if first["type"] == "value_error" else f", got {first['input']!r}"
         raise UsageError(f"{source}: {key + ': ' if key else ''}{message}{came}") from None
 
@@ -231,6 +246,20 @@ def _assigned(values: dict[str, Any], assignments: Iterable[tuple[str, Any]]) ->
             inner.clear()
         inner[name] = value
     return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """The dotted key at `location`, without what pydantic adds to say which alternative of a union it tried."""
+    depth = 3 if location[:2] == ("data", "augment") else 2
+    return ".".join(str(part) for part in location[:depth])
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

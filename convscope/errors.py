@@ -13,5 +13,13 @@ class UsageError(ConvscopeError, ValueError):
     exit_code = 2
 
 
+class StoppedError(ConvscopeError):
+    """A signal ended the work; what was done is saved, and the exit code is 128 + `signum`, as shells count."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
 class DataError(ConvscopeError):
     """A file or archive is missing, broken or not what it should be; names the file and the reason."""

@@ -1,38 +1,37 @@
 """START HERE. One run on one page: load the pictures, build the network, fit it, keep everything in a run folder."""
 
+import json
 import re
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from convscope.config import RunConfig, load_config, override
+from convscope.config import RunConfig, differences, load_config, override
 from convscope.data import ImageSet, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, seeded
-from convscope.errors import UsageError
+from convscope.errors import ConvscopeError, StoppedError, UsageError
 from convscope.evaluate import evaluate, summary
 from convscope.models import build_model
 from convscope.pictures import DEFAULT_CROP, Crop
 from convscope.runs import Run, load_run
-from convscope.runs.artifacts import (
-    BEST,
-    CONFIG,
-    ENVIRONMENT,
-    LATEST,
-    METRICS,
-    write_csv,
-    write_json,
-)
-from convscope.runs.checkpoint import FORMAT, save_checkpoint
+from convscope.runs.artifacts import BEST, CONFIG, ENVIRONMENT, LATEST, MANIFEST, METRICS, write_csv, write_json
+from convscope.runs.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from convscope.runs.claim import claimed, free_folder, held
 from convscope.runs.environment import describe_environment
 from convscope.runs.finish import finish
-from convscope.training import Epoch, TrainState, fit
+from convscope.training import Arithmetic, Epoch, TrainState, fit
+from convscope.training.choose import choose
+from convscope.training.interrupt import StopSignals
 from convscope.training.progress import Progress
+
+Augment = Callable[..., torch.Tensor]
+SAVE_EVERY = 60.0  # seconds between two savings within one epoch
 
 
 def train(
@@ -40,7 +39,7 @@ def train(
     *,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
-    augment: Callable[..., torch.Tensor] | None = None,
+    augment: Augment | None = None,
     progress: bool = False,
     **overrides: Any,
 ) -> Run:
@@ -57,21 +56,101 @@ def train(
     Raises:
         UsageError: a wrong configuration, or `out` already holds something.
         DataError: the data set is missing or broken.
+        StoppedError: by Ctrl-C or SIGTERM; everything is saved, `resume` goes on.
     """
     config = recipe if isinstance(recipe, RunConfig) else load_config(recipe)
     config = override(config, {key.replace("__", "."): value for key, value in overrides.items()})
-    settings = config.train
     folder = free_folder(out, config)
-    device = choose_device(settings.device)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    job = prepare(config, data_dir, augment)
+    with job.state.arithmetic.on_threads(), claimed(folder, config):
+        return carry_out(job, folder, [], progress)
 
+
+def resume(
+    folder: str | Path,
+    config: RunConfig | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    augment: Augment | None = None,
+    progress: bool = False,
+) -> Run:
+    """Go on with a training that broke off, in place: on a CPU it gives, bit for bit, what an unbroken one gives.
+
+    A finished run comes back as it is. Of the arguments of `train`, `data_dir` and `augment` must be the same again.
+
+    Args:
+        folder: the run folder.
+        config: what the run is believed to be, if it is to be checked.
+
+    Raises:
+        UsageError: `config` is not the run's own, or another training is at work in the folder.
+        ConvscopeError: no run folder, or it is damaged.
+        StoppedError: again.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise ConvscopeError(f"no run in {folder} to go on with; `convscope train RECIPE --out {folder}` makes one")
+    own = load_config(folder / CONFIG)
+    if config is not None and (other := differences(own, config)):
+        raise UsageError(f"{folder} was begun with {other}; leave the recipe out, or begin another run")
+    if (folder / MANIFEST).exists():
+        if progress:
+            print(f"{folder} is finished; nothing is left to do", file=sys.stderr)
+        return load_run(folder)
+    with held(folder):
+        begun = (folder / LATEST).exists()  # or it was killed before its first step
+        job = prepare(own, data_dir, augment, recorded_arithmetic(folder) if begun else None)
+        with job.state.arithmetic.on_threads():
+            return carry_out(job, folder, take_up(job, folder) if begun else [], progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A training about to happen: its pictures, its network, and how long a step took where that was measured."""
+
+    config: RunConfig
+    training: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+    batches: Batches
+    state: TrainState
+    device: str
+    step_seconds: dict[str, float]
+
+    def checkpoint(self, rows: list[Epoch], folder: Path) -> dict[str, Any]:
+        """Everything that goes on from here, or rebuilds the model by itself."""
+        best = rows[best_row(rows)].val_accuracy if rows else None
+        return {
+            "format": FORMAT,
+            "model": {"name": self.config.model.name, "options": self.config.model.options},
+            **self.state.state_dict(),
+            "epoch": self.state.epoch,
+            "step": self.state.step,
+            "best_val_accuracy": best,
+            "classes": list(self.training.classes),
+            "input_shape": list(self.training.shape),
+            "mean": list(self.batches.mean),
+            "std": list(self.batches.std),
+            "picture": picture_settings(self.training, self.config.data.crop),
+            "config": self.config.model_dump(mode="json"),
+            "run_dir": str(folder),
+        }
+
+
+def prepare(
+    config: RunConfig,
+    data_dir: str | Path | None = None,
+    augment: Augment | None = None,
+    arithmetic: Arithmetic | None = None,
+) -> Job:
+    """Load the pictures, build the network and settle how to compute, if `arithmetic` does not."""
+    settings = config.train
+    if settings.patience and not config.data.val_fraction:
+        raise UsageError("train.patience waits for a better validation, but data.val_fraction=0 holds nothing out")
+    device = choose_device(settings.device)
     pictures, test = load_configured(config.data, data_dir)
     training, validation = hold_out(pictures, config)
     mean, std = training.channel_stats()
-    with seeded(settings.seed):
-        model = build_model(config.model.name, training.shape, len(training.classes), **config.model.options)
-    state = TrainState(model.to(device), settings, training.shape, len(training.classes))
     batches = Batches(
         training,
         validation,
@@ -82,72 +161,87 @@ def train(
         augment=build_augment(config.data.augment, training.shape[1:], mean, augment),
         device=device,
     )
+    with seeded(settings.seed):
+        model = build_model(config.model.name, training.shape, len(training.classes), **config.model.options)
+    model.to(device)
+    step_seconds: dict[str, float] = {}
+    if arithmetic is None:
+        arithmetic, step_seconds = choose(settings, model, lambda: next(batches.train(0)))
+    state = TrainState(model, settings, training.shape, len(training.classes), arithmetic)
+    return Job(config, training, validation, test, batches, state, device, step_seconds)
 
-    claim(folder, config)
-    write_json(folder / ENVIRONMENT, describe_environment(device))
-    rows: list[dict[str, float | None]] = []
-    best: tuple[float, float] | None = None
-    with Progress(settings.epochs, batches.steps_per_epoch, enabled=progress) as shown:
-        for record in fit(state, batches):
+
+def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
+    """Train from where `job` stands until the end, keeping everything in `folder`; `rows` are the epochs done."""
+    settings, state = job.config.train, job.state
+    if not state.step:
+        how = {"arithmetic": asdict(state.arithmetic), "step_seconds": job.step_seconds}
+        write_json(folder / ENVIRONMENT, describe_environment(job.device) | how)
+        save_checkpoint(folder / LATEST, job.checkpoint(rows, folder))
+    saved = time.monotonic()
+    shown = Progress(settings.epochs, job.batches.steps_per_epoch, state.step, enabled=progress)
+    with shown, StopSignals() as stop:
+        for record in () if out_of_patience(rows, settings.patience) else fit(state, job.batches):
             shown.show(record)
-            if not isinstance(record, Epoch):
-                continue
-            rows.append(asdict(record))
-            write_csv(folder / METRICS, rows)
-            score = (record.val_accuracy or 0.0, -(record.val_loss or 0.0))
-            is_best = validation is None or best is None or score > best
-            best = score if is_best else best
-            checkpoint = {
-                "format": FORMAT,
-                "model": {"name": config.model.name, "options": config.model.options},
-                **state.state_dict(),
-                "epoch": state.epoch,
-                "step": state.step,
-                "best_val_accuracy": best[0] if validation and best else None,
-                "classes": list(training.classes),
-                "input_shape": list(training.shape),
-                "mean": list(mean),
-                "std": list(std),
-                "picture": picture_settings(training, config.data.crop),
-                "config": config.model_dump(mode="json"),
-                "run_dir": str(folder),
-            }
-            if is_best:
-                save_checkpoint(folder / BEST, checkpoint)
-            save_checkpoint(folder / LATEST, checkpoint)
+            if isinstance(record, Epoch):
+                rows.append(record)
+                write_csv(folder / METRICS, [asdict(row) for row in rows])
+                if best_row(rows) == len(rows) - 1:
+                    save_checkpoint(folder / BEST, job.checkpoint(rows, folder))
+            if isinstance(record, Epoch) or stop.signum or time.monotonic() - saved > SAVE_EVERY:
+                save_checkpoint(folder / LATEST, job.checkpoint(rows, folder))
+                saved = time.monotonic()
+            if stop.signum:
+                place = f"epoch {min(state.epoch + 1, settings.epochs)} after step {state.step}"
+                raise StoppedError(f"stopped in {place}; `convscope train --resume {folder}` goes on", stop.signum)
+            if out_of_patience(rows, settings.patience):
+                break
 
     run = load_run(folder)  # from the checkpoint alone, as every later command will
-    evaluation = evaluate(run, test)
+    evaluation = evaluate(run, job.test)
     results = summary(run, evaluation)
-    counts = len(training), len(validation or ())
-    tested = test.images, test.labels, evaluation.probabilities, evaluation.confusion
+    counts = len(job.training), len(job.validation or ())
+    tested = job.test.images, job.test.labels, evaluation.probabilities, evaluation.confusion
     for note in finish(run, results, *tested, *counts):
         if progress:
             print(f"note: {note.text}", file=sys.stderr)
     return run
 
 
-def free_folder(out: str | Path | None, config: RunConfig) -> Path:
-    """The folder for a new run; UsageError if something already stands there."""
-    recipe = re.sub(r"[^\w.-]+", "-", config.recipe).strip(".-")
-    folder = Path(out) if out else Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; choose another --out")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty; choose another --out, or remove it")
-    return folder
-
-
-def claim(folder: Path, config: RunConfig) -> None:
-    """Make the run folder this run's own by creating `config.yaml` in it, which only one process can."""
+def recorded_arithmetic(folder: Path) -> Arithmetic:
+    """How the run in `folder` began to compute, so that it goes on in the same way."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / CONFIG).open("x", encoding="utf-8") as file:
-            file.write(config.as_yaml())
-    except FileExistsError:
-        raise UsageError(f"{folder} has just been taken by another training; choose another --out") from None
-    except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
+        return Arithmetic(**json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["arithmetic"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConvscopeError(f"{folder / ENVIRONMENT} does not say how the run computes: {error!r}") from None
+
+
+def take_up(job: Job, folder: Path) -> list[Epoch]:
+    """Bring `job` to where `latest.pt` in `folder` stands; the epochs done until then."""
+    checkpoint = load_checkpoint(folder / LATEST)
+    own = job.checkpoint([], folder)
+    for key in ("config", "classes", "input_shape", "mean", "std"):
+        if checkpoint[key] != own[key]:
+            what = f"{CONFIG} was changed" if key == "config" else f"the pictures are others ({key})"
+            raise UsageError(f"{folder} cannot go on: since it was begun, {what}; begin another run")
+    job.state.load_state_dict(checkpoint)
+    if not job.state.epoch:
+        return []
+    rows = load_run(folder).metrics[: job.state.epoch]  # it may have been killed between a row and its checkpoint
+    if [row["epoch"] for row in rows] != list(range(1, job.state.epoch + 1)):
+        raise ConvscopeError(f"{folder / METRICS} lacks some of the {job.state.epoch} epochs of {LATEST}")
+    return [Epoch.from_row(row) for row in rows]
+
+
+def best_row(rows: list[Epoch]) -> int:
+    """Which epoch validated best: by accuracy, then loss; the first of equals, the last where nothing is held out."""
+    scores = [(row.val_accuracy, -(row.val_loss or 0.0)) for row in rows if row.val_accuracy is not None]
+    return scores.index(max(scores)) if scores else len(rows) - 1
+
+
+def out_of_patience(rows: list[Epoch], patience: int | None) -> bool:
+    """Whether the last `patience` epochs were all no better than one before them."""
+    return patience is not None and len(rows) - 1 - best_row(rows) >= patience
 
 
 def choose_device(name: str) -> str:

@@ -108,8 +108,10 @@ def _metrics(folder: Path) -> None:
     rows = run.metrics
     if not rows or list(rows[0]) != COLUMNS:
         raise ConvscopeError(f"expected the columns {','.join(COLUMNS)}, got {','.join(rows[0]) if rows else 'no row'}")
-    if [row["epoch"] for row in rows] != list(range(1, run.config.train.epochs + 1)):
-        raise ConvscopeError(f"expected epochs 1 to {run.config.train.epochs}, got {len(rows)} rows")
+    settings = run.config.train
+    last = min(len(rows), settings.epochs) if settings.patience else settings.epochs  # it may have stopped early
+    if [row["epoch"] for row in rows] != list(range(1, last + 1)):
+        raise ConvscopeError(f"expected epochs 1 to {settings.epochs}, got {len(rows)} rows")
     best = run.checkpoint["best_val_accuracy"]
     accuracies = [row["val_accuracy"] for row in rows if row["val_accuracy"] is not None]
     if best != (max(accuracies) if accuracies else None):

@@ -193,13 +193,17 @@ def test_the_device_of_the_recipe_is_the_one_that_computes(device: str, tmp_path
 
 def test_the_threads_of_the_recipe_are_those_in_use(tmp_path: Path) -> None:
     before = torch.get_num_threads()
+    seen: set[int] = set()
+
+    def watch(images: torch.Tensor) -> torch.Tensor:
+        seen.add(torch.get_num_threads())
+        return images
+
     small = {"train__epochs": 1, "model__base_channels": 4, "data__subset": 100}
-    try:
-        run = train("digits", out=tmp_path / "run", **small, train__threads=before + 1)
-        assert torch.get_num_threads() == before + 1
-        assert json.loads((run.path / "environment.json").read_text())["threads"] == before + 1
-    finally:
-        torch.set_num_threads(before)
+    run = train("digits", out=tmp_path / "run", augment=watch, **small, train__threads=before + 1)
+    assert seen == {before + 1}
+    assert torch.get_num_threads() == before
+    assert json.loads((run.path / "environment.json").read_text())["threads"] == before + 1
 
 
 @pytest.mark.parametrize("model", ["simple-cnn", "deep-cnn"])
@@ -229,9 +233,7 @@ def test_one_folder_is_one_trainings(tmp_path: Path) -> None:
     errors = [process.communicate()[1] for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 2]
     loser = next(i for i, process in enumerate(processes) if process.returncode)
-    assert re.match(
-        r"convscope: .*/run (has just been taken by another training|is not empty); choose another", errors[loser]
-    )
+    assert re.match(r"convscope: .*/run (has just been taken|is in use|holds a run).* choose another", errors[loser])
     assert load_run(tmp_path / "run").config.train.seed == 1 - loser
     assert verify(tmp_path / "run").ok
 

@@ -1,8 +1,11 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until a command needs it."""
 
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 
 from typer import Exit, TyperException
@@ -10,7 +13,25 @@ from typer import Exit, TyperException
 from convscope.cli.app import app
 from convscope.errors import ConvscopeError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+INTERRUPTED = 128 + signal.SIGINT  # as shells count
+
+
+@contextmanager
+def sigterm_unwinds() -> Iterator[None]:
+    """Inside, SIGTERM ends the program as an exception does, so that nothing half-written stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(signum: int, _: object) -> None:
+        print("convscope: terminated", file=sys.stderr)
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a class name that the terminal cannot write must not end a training
     try:
-        result = app([a for a in arguments if a != "--debug"] or ["--help"], "convscope", standalone_mode=False)
+        with sigterm_unwinds():
+            result = app([a for a in arguments if a != "--debug"] or ["--help"], "convscope", standalone_mode=False)
         if result == INTERRUPTED:  # Ctrl-C
             print("convscope: interrupted", file=sys.stderr)
         return result if isinstance(result, int) else 0

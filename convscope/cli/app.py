@@ -57,7 +57,9 @@ def _options(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name or a YAML file.")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe's name or a YAML file.", show_default=False)
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. train.epochs=5; repeatable."),
@@ -66,15 +68,32 @@ def train(
         Path | None,
         typer.Option(help="The run folder to make.", show_default="runs/<recipe>-<date>-<time>"),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a training that broke off, in place.", show_default=False),
+    ] = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Train a network and keep it in a run folder."""
+    """Train a network and keep it in a run folder.
+
+    Ctrl-C and SIGTERM finish the step and save; --resume goes on from there, on a CPU bit for bit. With it, a RECIPE
+    is not needed; one that contradicts the run is refused.
+    """
+    import convscope.train as training
     from convscope.cli import show
     from convscope.config import load_config
-    from convscope.train import train
 
-    run = train(load_config(recipe, set_ or []), out=out, data_dir=data_dir, progress=True)
+    changes = set_ or []
+    if resume is not None:
+        if out is not None:
+            raise UsageError(f"--resume {resume} goes on in place; leave --out away")
+        asked = load_config(recipe or resume / "config.yaml", changes) if recipe or changes else None
+        run = training.resume(resume, asked, data_dir=data_dir, progress=True)
+    elif recipe is None:
+        raise UsageError("Missing argument 'RECIPE': a shipped name or a YAML file, or --resume RUN")
+    else:
+        run = training.train(load_config(recipe, changes), out=out, data_dir=data_dir, progress=True)
     show.results(run.results, json)
 
 

@@ -32,13 +32,14 @@ else:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock file at `path`, waiting for as long as another thread or process does.
 
     The operating system's own lock on an open file: it ends when its holder ends, however that comes about, so
-    a file left behind by a crash locks nobody out. OSError where the file cannot be made or locked.
+    a file left behind by a crash locks nobody out. OSError where the file cannot be made or locked;
+    BlockingIOError where another holds it and `wait` is False.
     """
-    file = _acquire(path)
+    file = _acquire(path, wait)
     try:
         yield
     finally:
@@ -47,12 +48,14 @@ def locked(path: Path) -> Iterator[None]:
         file.close()
 
 
-def _acquire(path: Path) -> BinaryIO:
+def _acquire(path: Path, wait: bool) -> BinaryIO:
     """The lock file, open and locked."""
     while True:
         with ExitStack() as stack:
             file = stack.enter_context(path.open("ab"))
             while not _try_lock(file):
+                if not wait:
+                    raise BlockingIOError(f"{path} is held by another process")
                 time.sleep(POLL)
             if _still_at(path, file):
                 stack.pop_all()

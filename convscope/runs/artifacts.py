@@ -28,7 +28,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         ConvscopeError: the disk is full or the place is not writable; what stood there before is intact.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:

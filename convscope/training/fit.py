@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from convscope.data.batches import Batches, derive_seed, seeded
 from convscope.errors import ConvscopeError
 from convscope.training.checks import check_batch
 from convscope.training.optimizers import make_optimizer
+from convscope.training.precision import Arithmetic
 from convscope.training.schedules import learning_rate
 
 
@@ -48,6 +49,11 @@ class Epoch:
     seconds: float
     images_per_second: float
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """An epoch from its row in `metrics.csv`, whose cells are all floats or None."""
+        return cls(**{**row, "epoch": int(row["epoch"]), "step": int(row["step"])})
+
 
 @dataclass
 class TrainState:
@@ -57,6 +63,8 @@ class TrainState:
         model, optimizer: being trained.
         config: the training settings.
         in_shape, num_classes: what the first batch is checked against.
+        arithmetic: the numbers and the memory layout of a step.
+        scaler: of the loss, where it is float16.
         epoch: whole epochs done.
         step: optimiser steps done, over the whole run.
         epoch_step: steps done in the current epoch.
@@ -68,7 +76,9 @@ class TrainState:
     config: TrainConfig
     in_shape: tuple[int, int, int]
     num_classes: int
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
     optimizer: torch.optim.Optimizer = field(init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
     epoch: int = 0
     step: int = 0
     epoch_step: int = 0
@@ -78,7 +88,9 @@ class TrainState:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        self.model = self.arithmetic.prepare(self.model)
         self.optimizer = make_optimizer(self.model, self.config)
+        self.scaler = self.arithmetic.scaler(next(self.model.parameters()).device)
 
     _COUNTERS = ("epoch", "step", "epoch_step", "loss_sum", "correct", "seen", "seconds")
 
@@ -87,15 +99,27 @@ class TrainState:
         return {
             "model_state": self.model.state_dict(),
             "optimizer_state": self.optimizer.state_dict(),
-            "schedule_state": {name: getattr(self, name) for name in self._COUNTERS},
+            "schedule_state": {name: getattr(self, name) for name in self._COUNTERS}
+            | {"scaler": self.scaler.state_dict()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        self.model.load_state_dict(state["model_state"])
-        self.optimizer.load_state_dict(state["optimizer_state"])
-        for name in self._COUNTERS:
-            setattr(self, name, state["schedule_state"][name])
+        """Take over what `state_dict` gave.
+
+        Raises:
+            ConvscopeError: it is of another model or optimiser, or damaged.
+        """
+        counters = state["schedule_state"]
+        try:
+            self.model.load_state_dict(state["model_state"])
+            self.optimizer.load_state_dict(state["optimizer_state"])
+            self.scaler.load_state_dict(counters["scaler"])
+            for name in self._COUNTERS:
+                setattr(self, name, type(getattr(self, name))(counters[name]))
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ConvscopeError(
+                f"the saved training state cannot be taken up: {' '.join(str(error).split())}"
+            ) from None
 
 
 def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
@@ -108,7 +132,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
         UsageError: the first batch shows a classic mistake (see `check_batch`).
         ConvscopeError: the loss is no longer a number; the message says at which step.
     """
-    config, model = state.config, state.model
+    config = state.config
     unchecked = True
     while state.epoch < config.epochs:
         started = time.perf_counter()
@@ -138,9 +162,9 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
                 images=len(labels),
             )
             started = time.perf_counter()  # what the reader of the records does is not training time
-        val_loss, val_accuracy = measure(model, batches.val())
+        val_loss, val_accuracy = measure(state, batches.val())
         # the last step's loss was computed before its update; this one sees what that update did
-        after = measure(model, iter(last))[0] if val_loss is None else val_loss
+        after = measure(state, iter(last))[0] if val_loss is None else val_loss
         if after is not None and not math.isfinite(after):
             raise diverged(state, f"after its last step the loss is {after}")
         record = Epoch(
@@ -175,22 +199,27 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor, lr: float) -> 
         group["lr"] = lr
     model.train()
     # dropout draws from the global stream, so the stream is seeded for this step
-    with seeded(derive_seed("dropout", config.seed, state.epoch, state.epoch_step), images.device):
-        logits = model(images)
-    loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+    dropout = seeded(derive_seed("dropout", config.seed, state.epoch, state.epoch_step), images.device)
+    with dropout, state.arithmetic.autocast(images.device):
+        logits = model(state.arithmetic.place(images))
+        loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
     state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
+    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
     return loss.item(), int((logits.argmax(1) == labels).sum())
 
 
 @torch.no_grad()
-def measure(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float | None, float | None]:
-    """(mean cross-entropy, accuracy) in eval mode, without label smoothing; None each where there are no pictures."""
-    model.eval()
+def measure(state: TrainState, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float | None, float | None]:
+    """(mean cross-entropy, accuracy) in eval mode, without label smoothing; None each where there are no pictures.
+
+    In the precision of the weights, as whoever uses the network later will compute.
+    """
+    model = state.model.eval()
     loss_sum, correct, seen = 0.0, 0, 0
     for images, labels in batches:
-        logits = model(images)
+        logits = model(state.arithmetic.place(images))
         loss_sum += float(F.cross_entropy(logits, labels, reduction="sum"))
         correct += int((logits.argmax(1) == labels).sum())
         seen += len(labels)

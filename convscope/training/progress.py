@@ -14,15 +14,17 @@ class Progress:
     """Shows loss, accuracy, images a second and the time left; a bar on a terminal, lines alone in a log.
 
     Args:
-        epochs, steps_per_epoch: what is ahead.
+        epochs, steps_per_epoch: of the whole run.
+        done: steps of it that were taken before.
         enabled: False shows nothing.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, enabled: bool = True) -> None:
-        self.epochs, self.total, self.enabled = epochs, epochs * steps_per_epoch, enabled
+    def __init__(self, epochs: int, steps_per_epoch: int, done: int = 0, enabled: bool = True) -> None:
+        self.epochs, self.total, self.done, self.enabled = epochs, epochs * steps_per_epoch, done, enabled
         self.started = time.perf_counter()
         self.bar = tqdm(
             total=self.total,
+            initial=done,
             file=sys.stderr,
             unit="step",
             leave=False,
@@ -54,7 +56,7 @@ class Progress:
         elif self.enabled:
             self.images, self.since = 0, time.perf_counter()
             elapsed = time.perf_counter() - self.started
-            left = elapsed / record.step * (self.total - record.step)
+            left = elapsed / max(record.step - self.done, 1) * (self.total - record.step)
             validation = "" if record.val_accuracy is None else f"  validation {record.val_accuracy:6.1%}"
             tqdm.write(
                 f"epoch {record.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {record.train_loss:.3f}  "

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from PIL import Image
 
 from convscope.data import load
 from convscope.pictures import prepare
-from convscope.runs import Run, load_run
+from convscope.runs import Run
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -242,21 +241,6 @@ def test_debug_shows_where(cli: Cli, tmp_path: Path) -> None:
     assert code == 1
     assert "Traceback" in error
     assert error.splitlines()[-1].startswith("convscope: no checkpoint")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
-def test_ctrl_c_is_one_line_and_leaves_what_was_saved(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "convscope", "train", "digits", "--out", str(tmp_path / "run")]
-    with subprocess.Popen([*command, "--set", "train.epochs=500"], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        while not process.stderr.readline().startswith("epoch   2/500"):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-    assert process.returncode == 130
-    assert rest.splitlines()[-1] == "convscope: interrupted"
-    assert "Traceback" not in rest
-    assert load_run(tmp_path / "run").checkpoint["epoch"] >= 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a pipe whose reader has gone")

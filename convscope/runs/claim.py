@@ -1,0 +1,60 @@
+"""A folder in, the sole right to train in it out: new, or taken up again where a run broke off."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from convscope.config import RunConfig
+from convscope.data.lock import locked
+from convscope.errors import UsageError
+from convscope.runs.artifacts import CONFIG, write_file
+
+LOCK = ".lock"
+
+
+def free_folder(out: str | Path | None, config: RunConfig) -> Path:
+    """The folder for a new run; UsageError if something already stands there."""
+    recipe = re.sub(r"[^\w.-]+", "-", config.recipe).strip(".-")
+    folder = Path(out) if out else Path("runs") / f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose another --out")
+    if (folder / CONFIG).exists():
+        raise UsageError(f"{folder} holds a run; go on with it by --resume {folder}, or choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; choose another --out, or remove it")
+    return folder
+
+
+@contextmanager
+def claimed(folder: Path, config: RunConfig) -> Iterator[None]:
+    """Make `folder` this new run's own by writing `config.yaml` into it, and hold it.
+
+    Raises:
+        UsageError: another training was quicker, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
+    with held(folder):
+        if (folder / CONFIG).exists():
+            raise UsageError(f"{folder} has just been taken by another training; choose another --out")
+        write_file(folder / CONFIG, config.as_yaml())
+        yield
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder; UsageError where one is at work in it, or nothing can be written."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / LOCK, wait=False))
+        except BlockingIOError:
+            raise UsageError(f"{folder} is in use by another training; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
+        for half_written in folder.glob(".*.tmp"):  # by a process that was killed while it wrote
+            half_written.unlink(missing_ok=True)
+        yield

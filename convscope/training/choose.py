@@ -1,0 +1,77 @@
+"""A model and a batch in, the fastest way to compute a step on this machine out: measured, never guessed."""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from convscope.config import TrainConfig
+from convscope.training.fit import TrainState, train_step
+from convscope.training.precision import Arithmetic, Precision
+
+ROUNDS = 5  # timed steps of each candidate, in turn, so that a busy moment of the machine hits all alike
+ENOUGH = 5.0  # seconds of timing after which no further round begins
+WORTH = 1.1  # a candidate must be so many times faster than the plain one; less is noise
+
+
+def choose(
+    config: TrainConfig, model: nn.Module, batch: Callable[[], tuple[Tensor, Tensor]]
+) -> tuple[Arithmetic, dict[str, float]]:
+    """Fill in what `config` leaves to ``auto``: precision and memory layout first, then threads.
+
+    Takes real training steps on copies of `model`; the model itself and all random streams stay as they are.
+
+    Args:
+        model: what will be trained.
+        batch: gives a first batch, float32 (N, C, H, W) and int64 (N,), should one be needed.
+
+    Returns:
+        The arithmetic, and the seconds a step that were measured for each candidate; empty where none was open.
+    """
+    count = torch.get_num_threads() if config.threads in (None, "auto") else config.threads
+    device = next(model.parameters()).device
+    precisions = _precisions(device) if config.precision == "auto" else [config.precision]
+    layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
+    ways = [Arithmetic(precision, layout, int(count)) for precision in precisions for layout in layouts]
+    way, seconds = _fastest(ways, config, model, batch)
+    if config.threads == "auto" and device.type == "cpu":
+        fewer = [replace(way, threads=n) for n in dict.fromkeys([int(count), (int(count) + 1) // 2, 1])]
+        way, measured = _fastest(fewer, config, model, batch)
+        seconds |= measured
+    return way, seconds
+
+
+def _precisions(device: torch.device) -> list[Precision]:
+    """What `auto` may choose from, the plain one first."""
+    if device.type == "cuda":
+        return ["float32", "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"]
+    return ["float32", "bfloat16"] if device.type == "cpu" else ["float32"]
+
+
+def _fastest(
+    ways: list[Arithmetic], config: TrainConfig, model: nn.Module, batch: Callable[[], tuple[Tensor, Tensor]]
+) -> tuple[Arithmetic, dict[str, float]]:
+    """The way whose step is clearly the fastest, else the first, and the median seconds of each."""
+    if len(ways) == 1:
+        return ways[0], {}
+    images, labels = batch()
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    states = {way: TrainState(copy.deepcopy(model), config, shape, 0, way) for way in ways}
+    taken: dict[Arithmetic, list[float]] = {way: [] for way in ways}
+    begun = time.perf_counter()
+    for done in range(ROUNDS + 1):
+        if done > 1 and time.perf_counter() - begun > ENOUGH:
+            break
+        for way, state in states.items():
+            with way.on_threads():
+                started = time.perf_counter()
+                train_step(state, images, labels, lr=0.0)  # gives numbers back, so it waits for the device
+                taken[way].append(time.perf_counter() - started)
+    medians = {way: statistics.median(times[1:]) for way, times in taken.items()}  # the first one warms up
+    best = min(ways, key=medians.__getitem__)
+    chosen = best if medians[best] * WORTH < medians[ways[0]] else ways[0]
+    return chosen, {str(way): seconds for way, seconds in medians.items()}

@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM in, a wish to stop out, which the loop grants between two steps; the second one ends at once."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """While entered, the first SIGINT or SIGTERM is kept in `signum`; for the next, all is as it was before.
+
+    Only the main thread hears signals: entered in another, this changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.signum = 0
+        self._before: dict[int, Callable[..., Any] | int | None] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {signum: signal.signal(signum, self._note) for signum in STOPPING}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            signum, handler = self._before.popitem()
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)

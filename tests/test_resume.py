@@ -1,0 +1,405 @@
+"""Trainings that break off: by a real signal, a real kill, a full disk; and go on as if nothing had happened."""
+
+import json
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from convscope.config import load_config
+from convscope.errors import ConvscopeError, StoppedError, UsageError
+from convscope.runs import Run, load_run
+from convscope.runs.artifacts import ENVIRONMENT, MANIFEST, RESULTS
+from convscope.runs.checkpoint import load_checkpoint
+from convscope.train import resume, train
+from convscope.verify import verify
+
+Cli = Callable[..., tuple[int, str, str]]
+SMALL = {
+    "train__epochs": 4,
+    "model__base_channels": 4,
+    "data__subset": 200,
+    "train__batch_size": 32,
+}  # 6 steps an epoch
+SETS = [word for key, value in SMALL.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+TIMING = ("seconds", "images_per_second", "train_seconds", "run", "run_dir")
+
+
+class Signal:
+    """An augmentation that leaves its pictures alone and sends this process a signal with the batch of one step."""
+
+    def __init__(self, step: int, signum: int = signal.SIGTERM) -> None:
+        self.left, self.signum = step, signum
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        if not self.left:
+            signal.raise_signal(self.signum)
+        return images
+
+
+def broken_off(folder: Path, step: int, signum: int = signal.SIGTERM, **settings: Any) -> None:
+    """Train in `folder` until a signal arrives in the middle of `step`."""
+    with pytest.raises(StoppedError, match=rf"stopped in epoch \d+ after step {step}; `convscope train --resume"):
+        train("digits", out=folder, augment=Signal(step, signum), **(SMALL | settings))
+
+
+def plain(value: Any) -> Any:
+    """A checkpoint or a row with tensors as bytes, without what a clock or a folder's name decides."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items() if key not in TIMING}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
+
+
+def content(folder: Path) -> Any:
+    """All that a run came to."""
+    checkpoints = [load_checkpoint(folder / name) for name in ("best.pt", "latest.pt")]
+    run = load_run(folder)
+    return plain([*checkpoints, run.metrics, run.results])
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train("digits", out=tmp_path_factory.mktemp("unbroken") / "run", **SMALL)
+
+
+@pytest.mark.parametrize("step", [1, 3, 6, 7, 16, 24])
+def test_a_training_that_a_signal_stops_goes_on_bit_for_bit(step: int, unbroken: Run, tmp_path: Path) -> None:
+    assert unbroken.config.data.augment.crop  # or augmentation would not be tried
+    folder = tmp_path / "run"
+    broken_off(folder, step)
+    latest = load_checkpoint(folder / "latest.pt")
+    assert (latest["step"], latest["epoch"]) == (step, (step - 1) // 6)  # the step is finished, the epoch is not
+    torch.randn(100)  # whatever else draws in between
+    run = resume(folder)
+    assert content(folder) == content(unbroken.path)
+    assert verify(folder).ok
+    assert (run.metrics[-1]["seconds"] or 0) > 0
+
+
+def test_breaking_off_again_and_again_changes_nothing(unbroken: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    broken_off(folder, 2)
+    for steps in (1, 5, 9):
+        with pytest.raises(StoppedError):
+            resume(folder, augment=Signal(steps, signal.SIGINT))
+    resume(folder)
+    assert content(folder) == content(unbroken.path)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_code_says_which_signal(signum: int, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "convscope", "train", "digits", "--out", str(tmp_path / "run")]
+    with subprocess.Popen([*command, "--set", "train.epochs=500"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("epoch   2/500"):
+            assert process.poll() is None
+        process.send_signal(signum)
+        rest = process.stderr.read()
+    assert process.returncode == code
+    assert re.fullmatch(
+        rf"convscope: stopped in epoch \d+ after step \d+; `convscope train --resume {tmp_path}/run` goes on",
+        rest.splitlines()[-1],
+    )
+    assert "Traceback" not in rest
+    assert load_checkpoint(tmp_path / "run" / "latest.pt")["epoch"] >= 2
+    assert load_run(tmp_path / "run").checkpoint["epoch"] >= 1
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_at_once(signum: int, code: int, tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+from pathlib import Path
+from convscope.cli import app, main
+import convscope.train as training
+begin = training.build_augment
+def slow(*arguments):
+    def wait(images, generator):
+        print("in the step", flush=True)
+        time.sleep(60)
+        return images
+    return wait
+training.build_augment = slow
+sys.exit(main(["train", "digits", "--out", {str(tmp_path / "run")!r}]))
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in the step\n"
+    process.send_signal(signum)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)  # it waits for the step
+    process.send_signal(signum)
+    assert process.wait(10) == code
+    process.stdout.close()
+    assert load_checkpoint(tmp_path / "run" / "latest.pt")["step"] == 0
+
+
+def test_outside_the_main_thread_signals_are_left_alone(tmp_path: Path) -> None:
+    import threading
+
+    runs: list[Run] = []
+    worker = threading.Thread(target=lambda: runs.append(train("digits", out=tmp_path / "run", **SMALL)))
+    before = signal.getsignal(signal.SIGINT)
+    worker.start()
+    assert signal.getsignal(signal.SIGINT) is before
+    worker.join()
+    assert runs[0].results["epochs"] == 4
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_moment_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    sets = ["--set", "train.epochs=8", "--set", "model.base_channels=8", "--set", "train.batch_size=16"]
+    command = [sys.executable, "-m", "convscope", "train"]
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    subprocess.run([*command, "digits", "--out", str(whole), *sets], check=True, capture_output=True)
+    arguments = ["digits", "--out", str(folder), *sets]
+    latest = folder / "latest.pt"
+    for kill in range(6):
+        before = latest.stat().st_mtime_ns if latest.exists() else 0
+        with subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and (not latest.exists() or latest.stat().st_mtime_ns == before):
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.2) if kill % 2 else 0)  # while the next file is written, or in the steps
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        load_checkpoint(latest)
+        arguments = ["--resume", str(folder)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert content(folder) == content(whole)
+    assert verify(folder).ok
+    assert not list(folder.glob(".*"))
+
+
+def test_what_a_kill_between_two_writes_leaves(unbroken: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    broken_off(folder, 15)
+    shutil.copy(unbroken.path / "metrics.csv", folder / "metrics.csv")  # rows that were written, their checkpoint not
+    (folder / ".best.pt.0123.tmp").write_bytes(b"half a checkpoint")
+    (folder / ".lock").touch()
+    resume(folder)
+    assert content(folder) == content(unbroken.path)
+    assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]
+
+
+def test_a_run_killed_before_its_first_step_begins_anew(unbroken: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(unbroken.path / "config.yaml", folder)
+    resume(folder)
+    assert content(folder) == content(unbroken.path)
+
+
+def test_a_run_killed_after_its_last_epoch_is_only_finished(unbroken: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken.path, folder)
+    latest = (folder / "latest.pt").read_bytes()
+    for name in (MANIFEST, RESULTS, "report.html"):
+        (folder / name).unlink()
+    never = Signal(1)
+    resume(folder, augment=never)
+    assert never.left == 1
+    assert (folder / "latest.pt").read_bytes() == latest
+    assert plain(load_run(folder).results) == plain(unbroken.results)
+    assert verify(folder).ok
+
+
+def test_a_finished_run_is_left_as_it_is(cli: Cli, unbroken: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in unbroken.path.rglob("*")}
+    code, out, error = cli("train", "--resume", unbroken.path, "--json")
+    assert code == 0
+    assert json.loads(out) == unbroken.results
+    assert "is finished; nothing is left to do" in error
+    assert {path: path.stat().st_mtime_ns for path in unbroken.path.rglob("*")} == before
+    assert cli("train", "digits", *SETS, "--resume", unbroken.path)[0] == 0  # the recipe that it is
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digits"], r"was begun with data.subset=200, model.base_channels=4, train.epochs=4, .*leave the recipe out"),
+        (["mnist-lenet5"], "was begun with data.name=digits"),
+        (["--set", "train.lr=0.5"], "was begun with train.lr=0.1; leave"),
+        (["digits", *SETS, "--set", "train.seed=1"], "was begun with train.seed=0; leave"),
+        (["--out", "elsewhere"], "goes on in place; leave --out away"),
+    ],
+)
+def test_what_contradicts_the_run_is_refused(arguments: list[str], message: str, cli: Cli, unbroken: Run) -> None:
+    code, out, error = cli("train", *arguments, "--resume", unbroken.path)
+    assert (code, out) == (2, "")
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+
+
+def test_there_must_be_a_run_to_go_on_with(cli: Cli, tmp_path: Path) -> None:
+    code, _, error = cli("train", "--resume", tmp_path / "none")
+    assert code == 1
+    assert "no run in" in error
+    assert "`convscope train RECIPE --out" in error
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "kind", "message"),
+    [
+        ("config.yaml", lambda text: text.replace("lr: 0.1", "lr: 0.2"), UsageError, "config.yaml was changed"),
+        ("config.yaml", lambda text: text.replace("subset: 200", "subset: 150"), UsageError, "config.yaml was changed"),
+        ("latest.pt", lambda _: "torn", ConvscopeError, "not a readable checkpoint"),
+        ("metrics.csv", lambda text: text.splitlines()[0] + "\n", ConvscopeError, "lacks some of the 2 epochs"),
+        (ENVIRONMENT, lambda _: "{}", ConvscopeError, "does not say how the run computes"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(
+    file: str, change: Callable[[str], str], kind: type[ConvscopeError], message: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    broken_off(folder, 14)
+    text = (folder / file).read_bytes().decode(errors="replace")
+    (folder / file).write_text(change(text))
+    with pytest.raises(kind, match=message):
+        resume(folder)
+
+
+def test_other_pictures_are_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from convscope.data import load
+
+    pictures, _ = load("digits")
+    for index in range(40):
+        where = tmp_path / "data" / f"{index % 2}" / f"{index}.png"
+        where.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures.images[index, 0]).save(where)
+    settings = {"train__epochs": 2, "train__batch_size": 8, "data__val_fraction": 0, "model__base_channels": 4}
+    own = {"data__path": str(tmp_path / "data"), "data__size": 8}
+    with pytest.raises(StoppedError):
+        train("folder", out=tmp_path / "run", augment=Signal(2), **settings, **own)
+    Image.new("L", (8, 8), 200).save(tmp_path / "data" / "0" / "0.png")
+    with pytest.raises(UsageError, match=r"since it was begun, the pictures are others \(mean\); begin another run"):
+        resume(tmp_path / "run")
+
+
+def test_two_trainings_never_share_a_folder(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    answers: list[tuple[int, str, str]] = []
+
+    def intrude(images: torch.Tensor) -> torch.Tensor:
+        if not answers:
+            answers.append(cli("train", "--resume", folder))
+            answers.append(cli("train", "digits", "--out", folder))
+        return images
+
+    train("digits", out=folder, augment=intrude, **SMALL)
+    assert [code for code, _, _ in answers] == [2, 2]
+    assert "is in use by another training" in answers[0][2]
+    assert "holds a run; go on with it by --resume" in answers[1][2]
+    assert verify(folder).ok
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(unbroken: Run, tmp_path: Path) -> None:
+    folder, steps = tmp_path / "run", 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(images: torch.Tensor) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 15:  # in the third epoch; from here no file may grow past 4 KB
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        return images
+
+    try:
+        with pytest.raises(ConvscopeError, match=r"cannot write .*best.pt: File too large; nothing was changed$"):
+            train("digits", out=folder, augment=fill, **SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_checkpoint(folder / "latest.pt")["epoch"] == 2
+    assert load_run(folder).checkpoint["epoch"] == 2
+    assert not list(folder.glob(".*"))
+    resume(folder)
+    assert content(folder) == content(unbroken.path)
+
+
+def test_a_loss_that_is_no_number_leaves_best_intact(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    broken_off(folder, 7)
+    best = (folder / "best.pt").read_bytes()
+    checkpoint = torch.load(folder / "latest.pt", weights_only=True)
+    for state in checkpoint["optimizer_state"]["state"].values():
+        state["momentum_buffer"].fill_(1e38)
+    torch.save(checkpoint, folder / "latest.pt")
+    code, _, error = cli("train", "--resume", folder)
+    assert code == 1
+    assert re.search(r"^convscope: the loss became (nan|inf) in epoch 2, step 9; .* smaller train.lr", error, re.M)
+    assert (folder / "best.pt").read_bytes() == best
+
+
+def test_patience_stops_once_nothing_gets_better(tmp_path: Path) -> None:
+    stuck = {"train__lr": 1e-9, "train__warmup": 0, "data__augment": None, "train__epochs": 30, "train__patience": 3}
+    run = train("digits", out=tmp_path / "run", **(SMALL | stuck))
+    scores = [(row["val_accuracy"] or 0, -(row["val_loss"] or 0)) for row in run.metrics]
+    best = scores.index(max(scores))
+    assert len(scores) == best + 1 + 3 < 30
+    assert run.checkpoint["epoch"] == best + 1
+    assert run.results["epochs"] == len(scores)
+    assert verify(tmp_path / "run").ok
+    latest = (tmp_path / "run" / "latest.pt").read_bytes()
+    (tmp_path / "run" / MANIFEST).unlink()
+    assert resume(tmp_path / "run").results["epochs"] == len(scores)
+    assert (tmp_path / "run" / "latest.pt").read_bytes() == latest
+
+
+def test_patience_needs_something_held_out(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"train.patience waits for a better validation, but data.val_fraction=0"):
+        train("digits", out=tmp_path / "run", train__patience=2, data__val_fraction=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_computes_as_it_began(tmp_path: Path) -> None:
+    """Threads, precision and layout change the last bits, so they are the run's, not the moment's."""
+    folder = tmp_path / "run"
+    threads = torch.get_num_threads() + 1
+    broken_off(folder, 3, train__precision="bfloat16", train__channels_last=True)
+    environment = json.loads((folder / ENVIRONMENT).read_text())
+    environment["arithmetic"]["threads"] = threads  # as if measured on a larger machine
+    (folder / ENVIRONMENT).write_text(json.dumps(environment))
+    seen = set()
+
+    def watch(images: torch.Tensor) -> torch.Tensor:
+        seen.add(torch.get_num_threads())
+        return images
+
+    resume(folder, augment=watch)
+    assert seen == {threads}
+    assert json.loads((folder / ENVIRONMENT).read_text()) == environment
+    assert load_config(folder / "config.yaml").train.precision == "bfloat16"
+
+
+def test_sigterm_outside_the_loop_unwinds(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+import convscope.evaluate
+from convscope.cli import main
+convscope.evaluate.evaluate = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+import convscope.train
+sys.exit(main(["train", "digits", "--set", "train.epochs=1", "--out", sys.argv[1]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[-1] == "convscope: terminated"
+    assert not list((tmp_path / "run").glob(".*"))
+    assert (tmp_path / "run" / "best.pt").exists()
