@@ -236,6 +236,30 @@ def test_cifar100_is_found_and_its_options_are_checked(tmp_path: Path) -> None:
         load("cifar100", tmp_path, labels="both")
 
 
+@pytest.mark.slow
+def test_cifar100_trains_on_the_labels_of_the_configuration(tmp_path: Path) -> None:
+    """In the size that was published, each coarse class told by its pictures' brightness, so that it can be learned."""
+    from convscope import train
+
+    contents = members100()
+    for name, count in (("train", 50_000), ("test", 10_000)):
+        made = batch100(count, count)
+        coarse = np.arange(count) % 20
+        pixels = (coarse[:, None] * 12 + np.random.default_rng(0).integers(0, 12, (count, 3072))).astype(np.uint8)
+        fine = coarse * 5 + np.arange(count) // 20 % 5
+        contents[name] = made | {"data": pixels, "fine_labels": fine.tolist(), "coarse_labels": coarse.tolist()}
+    as_folder(tmp_path, contents, CIFAR100["fine"])
+    small = {"data__subset": 2000, "data__augment": None, "train__epochs": 4, "model__base_channels": 8}
+    accuracies = {}
+    for labels, classes in (("coarse", 20), (None, 100)):
+        settings = {"data__name": "cifar100", "data__labels": labels, **small}
+        run = train("cifar10-5k", data_dir=tmp_path, out=tmp_path / str(labels), **settings)
+        assert len(run.classes) == classes
+        accuracies[classes] = run.results["test_accuracy"]
+    assert accuracies[20] > 0.5  # the fine classes of one coarse class look alike
+    assert accuracies[100] < 0.4
+
+
 def test_a_saved_error_page_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-python.tar.gz").write_text("<html>Service unavailable</html>")
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: a web page \(HTML\), not a gzip file"):

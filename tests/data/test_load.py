@@ -37,7 +37,7 @@ def test_options_reach_the_data_set() -> None:
 def test_a_configuration_passes_on_what_it_says_and_no_more() -> None:
     train, test = load_configured(DataConfig(name="synthetic", size=20))
     assert (len(train), len(test), train.shape) == (512, 256, (3, 20, 20))
-    for wrong in ({"size": 20}, {"path": "x"}, {"shortcut": 0.0}, {"crop": "center"}):
+    for wrong in ({"size": 20}, {"path": "x"}, {"shortcut": 0.0}, {"crop": "center"}, {"labels": "fine"}):
         with pytest.raises(UsageError, match=f"'digits' takes no option '{next(iter(wrong))}'; it takes none"):
             load_configured(DataConfig(name="digits", **wrong))
     with pytest.raises(UsageError, match="one number of at least 16 pixels, got"):
