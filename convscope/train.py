@@ -1,7 +1,6 @@
 """START HERE. One run on one page: load the pictures, build the network, fit it, keep everything in a run folder."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from convscope.runs.environment import describe_environment
 from convscope.runs.finish import finish
 from convscope.training import Arithmetic, Epoch, TrainState, fit
 from convscope.training.choose import choose
+from convscope.training.device import choose_device
 from convscope.training.interrupt import StopSignals
 from convscope.training.progress import Progress
 
@@ -100,8 +100,11 @@ def resume(
     with held(folder):
         begun = (folder / LATEST).exists()  # or it was killed before its first step
         job = prepare(own, data_dir, augment, recorded_arithmetic(folder) if begun else None)
+        rows = take_up(job, folder) if begun else []
+        if progress:
+            print(f"going on in epoch {len(rows) + 1} after step {job.state.step}", file=sys.stderr)
         with job.state.arithmetic.on_threads():
-            return carry_out(job, folder, take_up(job, folder) if begun else [], progress)
+            return carry_out(job, folder, rows, progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +177,7 @@ def prepare(
 def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
     """Train from where `job` stands until the end, keeping everything in `folder`; `rows` are the epochs done."""
     settings, state = job.config.train, job.state
-    if not state.step:
+    if not (folder / LATEST).exists():
         how = {"arithmetic": asdict(state.arithmetic), "step_seconds": job.step_seconds}
         write_json(folder / ENVIRONMENT, describe_environment(job.device) | how)
         save_checkpoint(folder / LATEST, job.checkpoint(rows, folder))
@@ -242,20 +245,6 @@ def best_row(rows: list[Epoch]) -> int:
 def out_of_patience(rows: list[Epoch], patience: int | None) -> bool:
     """Whether the last `patience` epochs were all no better than one before them."""
     return patience is not None and len(rows) - 1 - best_row(rows) >= patience
-
-
-def choose_device(name: str) -> str:
-    """`auto` is CUDA where there is one, else the CPU; UsageError for a device that this machine lacks."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise UsageError(f"unknown train.device {name!r}; choose auto, cpu, cuda, cuda:N or mps")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"train.device {name!r} cannot be used here ({reason}); choose auto or cpu") from None
-    return name
 
 
 def hold_out(pictures: ImageSet, config: RunConfig) -> tuple[ImageSet, ImageSet | None]:

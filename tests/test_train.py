@@ -20,7 +20,8 @@ from convscope.evaluate import evaluate, summary
 from convscope.runs import Run, load_run
 from convscope.runs.artifacts import ARTIFACTS, LATEST, MANIFEST
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
-from convscope.train import choose_device, hold_out
+from convscope.train import hold_out
+from convscope.training.device import choose_device
 from convscope.verify import verify
 
 COLUMNS = "epoch,step,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds,images_per_second"

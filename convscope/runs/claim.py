@@ -22,7 +22,7 @@ def free_folder(out: str | Path | None, config: RunConfig) -> Path:
         raise UsageError(f"{folder} is a file; choose another --out")
     if (folder / CONFIG).exists():
         raise UsageError(f"{folder} holds a run; go on with it by --resume {folder}, or choose another --out")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose another --out, or remove it")
     return folder
 
