@@ -14,6 +14,7 @@ from convscope.runs.card import card
 from convscope.runs.notes import notes
 from convscope.runs.report import LayerRow, Note, ReportData, render_report
 from convscope.runs.run import Run
+from convscope.schedules import learning_rate
 
 GALLERY = 12  # pictures in the explanation gallery, at most a third of them mistakes
 
@@ -45,7 +46,7 @@ def finish(
     shown = gallery_choice(labels, probabilities)
 
     pictures = {
-        "curves": plots.curves(run.metrics),
+        "curves": plots.curves(run.metrics, learning_rates(run)),
         "confusion": plots.confusion(confusion, classes),
         "filters": draw_filters(run),
         "feature_maps": draw_feature_maps(run, images[shown[0]]),
@@ -86,6 +87,13 @@ def gallery_choice(labels: NDArray[np.int64], probabilities: NDArray[np.float64]
     right = np.flatnonzero(predictions == labels)
     _, first = np.unique(labels[right], return_index=True)
     return np.concatenate([right[first][: GALLERY - len(wrong)], wrong])
+
+
+def learning_rates(run: Run) -> NDArray[np.float64]:
+    """The learning rate of every optimiser step that the run made, (steps,), as its schedule gives it."""
+    settings, last = run.config.train, run.metrics[-1]
+    steps, epochs = int(last["step"] or 0), int(last["epoch"] or 0)
+    return np.array([learning_rate(settings, step, steps // epochs) for step in range(steps)])
 
 
 def draw_filters(run: Run) -> bytes:

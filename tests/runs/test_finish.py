@@ -11,7 +11,7 @@ from convscope.explain import display_size, explain, overlay
 from convscope.models.base import layer_shapes
 from convscope.runs import Run
 from convscope.runs.canvas import HEADER, MARGIN, SCALE, enlarge
-from convscope.runs.finish import GALLERY, draw_explanations, gallery_choice, layer_rows
+from convscope.runs.finish import GALLERY, draw_explanations, gallery_choice, layer_rows, learning_rates
 
 
 def answers(predictions: list[int], confidences: list[float], classes: int) -> np.ndarray:
@@ -73,3 +73,11 @@ def test_the_gallery_shows_each_picture_with_its_own_map_the_right_way_round(dig
             # a hairline runs around it
             assert np.abs(found - expected)[3:-3, 3:-3].mean() == pytest.approx(0, abs=3)
             assert np.abs(found - expected.transpose(1, 0, 2))[3:-3, 3:-3].mean() > 10
+
+
+def test_the_learning_rates_are_those_that_training_used(digits_run: Run) -> None:
+    rates, rows = learning_rates(digits_run), digits_run.metrics
+    assert len(rates) == rows[-1]["step"] > 30
+    assert [rates[int(row["step"] or 0) - 1] for row in rows] == [row["lr"] for row in rows]
+    steps = len(rates) // 3  # the recipe warms up for the first of the three epochs
+    np.testing.assert_allclose(rates[:steps], 0.1 * np.arange(1, steps + 1) / steps)

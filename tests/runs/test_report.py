@@ -78,7 +78,7 @@ def drawn() -> dict[str, bytes]:
         for epoch in range(1, 6)
     ]
     return {
-        "curves": plots.curves(rows),
+        "curves": plots.curves(rows, np.linspace(0.1, 0, 20)),
         "confusion": plots.confusion(MATRIX, CLASSES),
         "filters": plots.filters(rng.normal(size=(8, 1, 3, 3)), "stem.conv"),
         "feature_maps": plots.feature_maps(digits[0], {"stem.conv": rng.normal(size=(8, 8, 8))}, "One picture"),
