@@ -1,7 +1,7 @@
 """The learning curves of a run: the rows of metrics.csv and the learning rate of each step in, PNG bytes out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from convscope.runs.canvas import BLUE, HEADER, INK, SCALE, SOFT, VERMILLION, Canvas
+from convscope.runs.captions import percent
 
 Series = NDArray[np.float64]  # (epochs,), nan where there is no value
 
@@ -38,14 +39,14 @@ def curves(rows: Sequence[Mapping[str, float | None]], rates: Series) -> bytes:
         # of equal accuracies the one with the lower loss, and then the earlier one: as training chooses
         index = int(np.lexsort((_column(rows, "val_loss"), -validation))[0])
         best = float(epochs[index])
-        subtitle = f"Validation accuracy was best in epoch {best:g}: {validation[index]:.1f} %."
+        subtitle = f"Validation accuracy was best in epoch {best:g}: {_percent(validation[index])}."
     with Canvas(720, 556) as canvas:
         canvas.header("How the network learned", subtitle)
         loss, accuracy, rate = (
             canvas.axes(82, HEADER + top, 510, height) for top, height in ((16, 176), (216, 156), (396, 44))
         )
-        _draw_pair(loss, epochs, _column(rows, "train_loss"), _column(rows, "val_loss"), "{:.3g}")
-        _draw_pair(accuracy, epochs, 100 * _column(rows, "train_accuracy"), validation, "{:.1f} %", highest=100)
+        _draw_pair(loss, epochs, _column(rows, "train_loss"), _column(rows, "val_loss"), "{:.3g}".format)
+        _draw_pair(accuracy, epochs, 100 * _column(rows, "train_accuracy"), validation, _percent, highest=100)
         _draw_rate(rate, float(epochs[-1]), rates)
         scale = ", log scale" if loss.get_yscale() == "log" else ""
         for panel, label in ((loss, f"loss (nats{scale})"), (accuracy, "accuracy (%)"), (rate, "learning rate")):
@@ -65,8 +66,18 @@ def _column(rows: Sequence[Mapping[str, float | None]], key: str) -> Series:
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
+def _percent(points: float) -> str:
+    """97.9 as 97.9 %."""
+    return percent(points / 100) if math.isfinite(points) else "–"
+
+
 def _draw_pair(
-    panel: Axes, epochs: Series, train: Series, validation: Series, form: str, highest: float = math.inf
+    panel: Axes,
+    epochs: Series,
+    train: Series,
+    validation: Series,
+    write: Callable[[float], str],
+    highest: float = math.inf,
 ) -> None:
     """Both curves on a scale that fits them, each named at its end with its last value."""
     _set_scale(panel, np.concatenate([train, validation]), highest)
@@ -79,7 +90,7 @@ def _draw_pair(
         panel.plot(epochs, series, color=color, marker=marker, markersize=4, clip_on=False, zorder=3)
         end, last = float(epochs[there][-1]), series[there][-1]
         height = (panel.transData.transform((end, last))[1] - panel.bbox.y0) / SCALE
-        ends.append((height, end, f"{name}  {form.format(last)}", color))
+        ends.append((height, end, f"{name}  {write(last)}", color))
     ends.sort()
     heights = _apart([height for height, *_ in ends])
     for height, (_, end, text, color) in zip(heights, ends, strict=True):

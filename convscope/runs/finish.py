@@ -7,16 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
-from convscope.models.base import layer_shapes
 from convscope.runs import plots
 from convscope.runs.artifacts import CARD, CONFIG, ENVIRONMENT, REPORT, RESULTS, write_file, write_json, write_manifest
+from convscope.runs.canvas import class_labels
+from convscope.runs.captions import heat_source, percent, verdict
 from convscope.runs.card import card
+from convscope.runs.layer_table import layer_rows
 from convscope.runs.notes import notes
-from convscope.runs.report import LayerRow, Note, ReportData, render_report
+from convscope.runs.report import Note, ReportData, render_report
 from convscope.runs.run import Run
 from convscope.schedules import learning_rate
 
 GALLERY = 12  # pictures in the explanation gallery, at most a third of them mistakes
+CHOSEN = "The first right answer of each class, then the most confident mistakes (framed, ✗)."  # `gallery_choice`
+NAME = (130, 9.5)  # points that the name of a class may take in a caption, and its type size
 
 
 def finish(
@@ -49,7 +53,7 @@ def finish(
         "curves": plots.curves(run.metrics, learning_rates(run)),
         "confusion": plots.confusion(confusion, classes),
         "filters": draw_filters(run),
-        "feature_maps": draw_feature_maps(run, images[shown[0]]),
+        "feature_maps": draw_feature_maps(run, images[shown[0]], labels[shown[0]]),
         "explain": draw_explanations(run, images[shown], labels[shown]),
     }
     for name, png in pictures.items():
@@ -102,32 +106,24 @@ def draw_filters(run: Run) -> bytes:
     return plots.filters(kernels, name)
 
 
-def draw_feature_maps(run: Run, picture: NDArray[np.uint8]) -> bytes:
-    """What every layer makes of one picture, uint8 (C, H, W)."""
+def draw_feature_maps(run: Run, picture: NDArray[np.uint8], label: int) -> bytes:
+    """What every layer makes of one picture, uint8 (C, H, W), of the class `label`."""
     maps = feature_maps(run.model, run.preprocess(picture[None]))
-    return plots.feature_maps(picture, {name: value[0] for name, value in maps.items()}, "What each layer makes of it")
+    caption = verdict(class_labels(run.classes, *NAME), label, run.probabilities(picture[None])[0])
+    return plots.feature_maps(picture, {name: value[0] for name, value in maps.items()}, caption)
 
 
 def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> bytes:
     """Grad-CAM of each picture, uint8 (N, C, H, W), for the class it was taken for; `labels` are the true ones."""
     found = explain(run.model, run.preprocess(images))
+    names = class_labels(run.classes, *NAME)
     captions, correct = [], []
     for row, true, evidence in zip(run.probabilities(images), labels, found.evidence, strict=True):
         best = int(row.argmax())
-        mistake = "" if best == true else f", taken for {run.classes[best]}"
+        mistake = "" if best == true else f", taken for {names[best]}"
         empty = "; nothing argues for it" if evidence == "none" else ""
-        captions.append(f"{run.classes[true]}{mistake} ({row[best]:.0%}){empty}")
+        captions.append(f"{names[true]}{mistake} ({percent(row[best])}){empty}")
         correct.append(best == true)
     heatmaps = found.heatmaps(display_size(*images.shape[2:]))
-    return plots.explanation_gallery(
-        images, [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)], captions, correct
-    )
-
-
-def layer_rows(run: Run) -> list[LayerRow]:
-    """The network's layers in the order in which they run."""
-    return [
-        LayerRow(name, type(module).__name__, shape, sum(p.numel() for p in module.parameters()))
-        for name, shape in layer_shapes(run.model, run.input_shape)
-        for module in [run.model.get_submodule(name)]
-    ]
+    overlays = [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)]
+    return plots.explanation_gallery(images, overlays, captions, correct, heat_source(found), subtitle=CHOSEN)

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from convscope.runs import plots
-from convscope.runs.report import LayerRow, Note, ReportData, render_report, wilson_interval
+from convscope.runs.layer_table import LayerRow
+from convscope.runs.report import Note, ReportData, render_report, wilson_interval
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -81,8 +82,8 @@ def drawn() -> dict[str, bytes]:
         "curves": plots.curves(rows, np.linspace(0.1, 0, 20)),
         "confusion": plots.confusion(MATRIX, CLASSES),
         "filters": plots.filters(rng.normal(size=(8, 1, 3, 3)), "stem.conv"),
-        "feature_maps": plots.feature_maps(digits[0], {"stem.conv": rng.normal(size=(8, 8, 8))}, "One picture"),
-        "explain": plots.explanation_gallery(digits, overlays, "abcd", [True] * 4),
+        "feature_maps": plots.feature_maps(digits[0], {"stem.conv": rng.normal(size=(8, 8, 8))}, ["One picture"]),
+        "explain": plots.explanation_gallery(digits, overlays, "abcd", [True] * 4, "grad-cam"),
     }
 
 
