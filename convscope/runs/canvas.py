@@ -148,7 +148,7 @@ def elide(text: str, width: float, size: float, weight: str = "normal") -> str:
 def wrap(text: str, width: float, size: float, most: int, weight: str = "normal") -> list[str]:
     """`text` in at most `most` lines of `width` points, broken at spaces; what does not fit is elided."""
     lines: list[str] = []
-    for word in text.split():
+    for word in filter(None, text.split(" ")):  # a no-break space keeps a number and its unit together
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and (text_width(longer, size, weight) <= width or len(lines) == most):
             lines[-1] = longer
@@ -160,11 +160,9 @@ def wrap(text: str, width: float, size: float, most: int, weight: str = "normal"
 def class_labels(classes: Sequence[str], width: float, size: float) -> list[str]:
     """Names of classes as a picture can show them: at most `width` points wide, and never as empty boxes.
 
-    A name with a character that no installed font has becomes "class 7", its number.
+    A name with a character that no installed font has becomes its number, "no. 7".
     """
-    return [
-        elide(name, width, size) if is_printable(name) else f"class {number}" for number, name in enumerate(classes)
-    ]
+    return [elide(name, width, size) if is_printable(name) else f"no. {number}" for number, name in enumerate(classes)]
 
 
 def is_printable(text: str) -> bool:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from convscope.explain import Explanation
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 1) -> str:
     """0.9778 as 97.8 %; what is not all is never rounded to 100 %, nor what is not nothing to 0 %."""
-    digits = 1
     while 0 < share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") in (0, 100):
         digits += 1
     return f"{100 * share:.{0 if share in (0, 1) else digits}f}\N{NO-BREAK SPACE}%"

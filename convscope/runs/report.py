@@ -12,11 +12,13 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
+from convscope.runs.canvas import is_printable
 from convscope.runs.captions import percent
 from convscope.runs.environment import command_line
 from convscope.runs.layer_table import LayerRow
 
 PICTURES = ("curves", "confusion", "explain", "filters", "feature_maps")
+CHARTS = ("curves", "confusion")  # without photographs, so that a dark page may turn them dark
 FOLDED = 20  # classes; beyond, the table shows the weakest and folds the rest away
 
 
@@ -97,6 +99,7 @@ def render_report(data: ReportData) -> str:
         high=high,
         chance=1 / len(data.classes),
         guess_loss=math.log(len(data.classes)),
+        charts=CHARTS,
         pictures={name: _embed(data.pictures[name]) for name in PICTURES if name in data.pictures},
         class_rows=_class_rows(data),
         folded=FOLDED,
@@ -104,6 +107,7 @@ def render_report(data: ReportData) -> str:
         layer_total=max(1, data.parameters),
         environment_rows=_flatten(data.environment),
         path=command_line([data.run]),
+        numbered=not all(map(is_printable, data.classes)),
     )
     return page.strip() + "\n"
 
@@ -141,6 +145,7 @@ def _class_rows(data: ReportData) -> list[dict[str, Any]]:
         other = int(counts.argmax())
         rows.append(
             {
+                "number": index,
                 "name": name,
                 "n": n,
                 "right": right,

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from convscope.explain import overlay
 from convscope.runs import plots
 from convscope.runs.canvas import HEADER, MARGIN, SCALE, rgb, signed_colors
 
@@ -226,6 +227,40 @@ def test_a_long_caption_gets_the_lines_that_it_needs() -> None:
     )
     assert long.shape[0] == short.shape[0] + 2 * 13 * SCALE
     assert long.shape[1] == short.shape[1]
+
+
+def test_the_heat_scale_is_what_overlays_show_and_names_its_source() -> None:
+    one, other = (
+        page(plots.explanation_gallery(DIGITS[:1], OVERLAYS[:1], ["3"], [None], source))
+        for source in ("grad-cam at conv1, a grid of 8×8", "grad-cam at conv1, a grid of 4×4")
+    )
+    changed = np.argwhere((one != other).any(axis=-1))
+    assert changed[:, 0].min() > one.shape[0] - 48 * SCALE  # below the pictures, and
+    assert changed[:, 1].min() > (MARGIN + plots.KEY_WIDTH + 20) * SCALE  # beside the scale
+    bottom, left = one.shape[0] - 48 * SCALE, MARGIN * SCALE + 1
+    key = one[bottom : bottom + 22, left : left + plots.KEY_WIDTH * SCALE]
+    heat = np.linspace(0, 1, plots.KEY_WIDTH * SCALE)
+    for row, ground in ((4, 255), (16, 0)):
+        expected = overlay(np.full((1, 1, len(heat)), ground, np.uint8), heat[None])[0]
+        np.testing.assert_array_equal(key[row], expected)
+    assert (key[4, 0] == 255).all()
+    assert (key[16, 0] == 0).all()
+
+
+def test_wide_pictures_take_no_more_height_than_they_need() -> None:
+    square, wide = (
+        page(plots.explanation_gallery(pictures, OVERLAYS[:1], ["3"], [True], "x"))
+        for pictures in (COLOUR[:1, :, :32, :32], COLOUR[:1, :, :16, :32])
+    )
+    assert square.shape[0] - wide.shape[0] == 80 * SCALE
+
+
+def test_the_maps_say_what_the_picture_is_and_was_taken_for() -> None:
+    maps = {"conv": np.ones((1, 2, 2))}
+    blank, told = (page(plots.feature_maps(DIGITS[0], maps, c)) for c in ([], ["true class 3", "predicted 8 (61 %)"]))
+    ink = np.argwhere((blank != told).any(axis=-1))
+    assert ink[:, 1].max() < (MARGIN + 148) * SCALE  # beside the picture
+    assert HEADER * SCALE < ink[:, 0].min() < ink[:, 0].max() < (HEADER + 96) * SCALE
 
 
 def test_the_gallery_refuses_lists_of_unequal_length() -> None:
