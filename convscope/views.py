@@ -129,7 +129,7 @@ def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path
         picture.pixels,
         {name: value[0] for name, value in maps.items()},
         caption,
-        title=f"What {'each layer' if layer is None else layer} makes of {picture.name}",
+        title=f"What {layer or 'each layer'} makes of {picture.file.name if picture.file else picture.name}",
     )
     name = ["maps", picture.name] + ([layer] if layer else [])
     return {"layers": list(maps), "png": _write(run, out, png, *name, file=picture.file)}
@@ -164,7 +164,7 @@ def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: views are PNG pictures; give a name that ends in .png")
     words = "-".join(name)
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", words)[:100]
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:100]
     if file is not None or plain != words:
         exact = "\0".join([*name, str(file.resolve()) if file else ""])
         plain += "-" + hashlib.sha256(exact.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -19,7 +19,6 @@ from convscope.runs.run import Run
 from convscope.schedules import learning_rate
 
 GALLERY = 12  # pictures in the explanation gallery, at most a third of them mistakes
-CHOSEN = "The first right answer of each class, then the most confident mistakes (framed, ✗)."  # `gallery_choice`
 NAME = (130, 9.5)  # points that the name of a class may take in a caption, and its type size
 
 
@@ -114,7 +113,10 @@ def draw_feature_maps(run: Run, picture: NDArray[np.uint8], label: int) -> bytes
 
 
 def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> bytes:
-    """Grad-CAM of each picture, uint8 (N, C, H, W), for the class it was taken for; `labels` are the true ones."""
+    """Grad-CAM of each picture, uint8 (N, C, H, W), for the class it was taken for.
+
+    The pictures are those of `gallery_choice`, as the line above them says; `labels` are their true classes.
+    """
     found = explain(run.model, run.preprocess(images))
     names = class_labels(run.classes, *NAME)
     captions, correct = [], []
@@ -126,4 +128,8 @@ def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.in
         correct.append(best == true)
     heatmaps = found.heatmaps(display_size(*images.shape[2:]))
     overlays = [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)]
-    return plots.explanation_gallery(images, overlays, captions, correct, heat_source(found), subtitle=CHOSEN)
+    shown = "each class" if sum(correct) == len(names) else f"{sum(correct)} of the {len(names)} classes"
+    parts = [f"the first right answer of {shown}"] * any(correct)
+    parts += ["the most confident mistakes (framed, ✗)"] * (not all(correct))
+    chosen = f"Shown: {', then '.join(parts)}."
+    return plots.explanation_gallery(images, overlays, captions, correct, heat_source(found), subtitle=chosen)

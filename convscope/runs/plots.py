@@ -112,7 +112,7 @@ def feature_maps(
         shapes = {name: maps[name].shape for name in names}
         raise ValueError(f"expected a map (C, h, w) for at least one layer, got {shapes}")
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)]
-    box, pitch, left, first = 48, 62, MARGIN + 148, HEADER + 96 + 26
+    box, pitch, left, first = 48, 62, MARGIN + 148, HEADER + max(72, _height(picture, 96)) + 26
     layers = f"{len(chosen)} of {len(names)} layers" if len(chosen) < len(names) else f"{len(names)} layers"
     layers = "One layer; its" if len(names) == 1 else f"{layers}, each on its own scale; the"
     subtitle = f"{layers} first {MOST_CHANNELS} channels."
@@ -144,7 +144,7 @@ def explanation_gallery(
     correct: Sequence[bool | None],
     source: str,
     title: str = "Where the evidence for the answer lies",
-    subtitle: str = "The picture, and beside it what argues for the answer.",
+    subtitle: str = "The picture, and beside it what argues for the class.",
 ) -> bytes:
     """Pictures, each beside its explanation; wrong answers are framed and carry a cross, right ones a tick.
 
@@ -164,16 +164,17 @@ def explanation_gallery(
     verdicts = [None if verdict is None else bool(verdict) for verdict in correct]
     columns, gap = min(4, len(pictures)), 20
     width = 80 if columns > 2 else 160
-    height = math.ceil(width * min(1.0, pictures.shape[2] / pictures.shape[3]))
+    height = _height(pictures[0], width)
     card = 2 * width + 4
     texts = [wrap(_MARKS[right] + text, card, 9.5, 3) for right, text in zip(verdicts, captions, strict=True)]
-    pitch = height + 10 + LINE * max(map(len, texts)) + 18
-    bottom = HEADER + 4 + -(-len(pictures) // columns) * pitch
+    tops = [HEADER + 4]  # of each row, and the bottom of the last
+    for first in range(0, len(texts), columns):
+        tops.append(tops[-1] + height + 28 + LINE * max(map(len, texts[first : first + columns])))
     page = page_width(max(columns * (card + gap) - gap, KEY_WIDTH + 20 + text_width(source, 9)), title, subtitle)
-    with Canvas(page, bottom + 48) as canvas:
+    with Canvas(page, tops[-1] + 48) as canvas:
         canvas.header(title, subtitle)
         for index, right in enumerate(verdicts):
-            x, y = MARGIN + index % columns * (card + gap), HEADER + 4 + index // columns * pitch
+            x, y = MARGIN + index % columns * (card + gap), tops[index // columns]
             if right is False:
                 ground = np.full((SCALE * (height + 6), SCALE * (card + 6), 3), 255, np.uint8)
                 canvas.image(x - 4, y - 4, framed(ground, VERMILLION, width=2 * SCALE))
@@ -182,7 +183,7 @@ def explanation_gallery(
             for number, text in enumerate(texts[index]):
                 color = VERMILLION if right is False else SOFT
                 canvas.text(x, y + height + 17 + number * LINE, text, size=9.5, color=color)
-        _draw_heat_key(canvas, MARGIN, bottom, source)
+        _draw_heat_key(canvas, MARGIN, tops[-1], source)
         return canvas.png()
 
 
@@ -199,17 +200,18 @@ def augmentation(original: Pixels, augmented: Sequence[Pixels]) -> bytes:
     if len(original) == 0 or any(batch.shape != original.shape for batch in augmented):
         raise ValueError(f"expected batches of {original.shape}, got {[batch.shape for batch in augmented]}")
     count, box, left = min(len(original), MOST_PICTURES), 64, MARGIN + 64
+    height = _height(original[0], box)
     title = "What augmentation does"
     subtitle = f"The same {count} pictures, drawn {len(augmented)} times."
     width = page_width(left - MARGIN + count * (box + 8) - 8, title, subtitle)
-    with Canvas(width, HEADER + (len(augmented) + 1) * (box + 8) + 6 + MARGIN) as canvas:
+    with Canvas(width, HEADER + (len(augmented) + 1) * (height + 8) + 6 + MARGIN) as canvas:
         canvas.header(title, subtitle)
         for row, batch in enumerate([original, *augmented]):
-            y = HEADER + row * (box + 8) + 8 * (row > 0)
+            y = HEADER + row * (height + 8) + 8 * (row > 0)
             name = f"draw {row}" if row else "original"
-            canvas.text(MARGIN, y + box / 2, name, size=9.5, color=SOFT, va="center_baseline")
+            canvas.text(MARGIN, y + height / 2, name, size=9.5, color=SOFT, va="center_baseline")
             for column in range(count):
-                _place(canvas, left + column * (box + 8), y, rgb(batch[column]), box)
+                _place(canvas, left + column * (box + 8), y, rgb(batch[column]), box, height)
         return canvas.png()
 
 
@@ -221,6 +223,12 @@ def _place(
     edged = framed(_hatched(pixels.shape) if silent else pixels)
     height, width = edged.shape[:2]
     canvas.image(x + (box - width / SCALE) / 2, y + ((high or box) - height / SCALE) / 2, edged)
+
+
+def _height(picture: Pixels, width: float) -> int:
+    """How high a picture (C, H, W) is that fits into a square of `width` points: less where it is wide."""
+    height: int = math.ceil(width * min(1.0, picture.shape[1] / picture.shape[2]))
+    return height
 
 
 def _matched(picture: Pixels, overlay: Pixels) -> Pixels:

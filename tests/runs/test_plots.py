@@ -276,10 +276,21 @@ def test_augmented_pictures_stand_below_their_original() -> None:
     mirrored, flipped = pictures[2, :, :, ::-1], pictures[2, :, ::-1]
     left = (MARGIN + 64 + 2 * 72) * SCALE
     for row, expected in enumerate((pictures[2], mirrored, flipped)):
-        top = (HEADER + row * 72 + 8 * (row > 0) + 16) * SCALE  # 16 points: a wide picture stands in the middle
+        top = (HEADER + row * 40 + 8 * (row > 0)) * SCALE  # half as high as wide
         np.testing.assert_array_equal(picture[top : top + 64, left : left + 128], big(expected, 4))
 
 
 def test_augmentation_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"\(3, 1, 8, 8\)"):
         plots.augmentation(DIGITS[:3], [DIGITS[:2]])
+
+
+def test_only_the_row_that_needs_it_is_higher() -> None:
+    """Of two rows the second has a caption of three lines: the first stands as close to it as without."""
+    captions = ["3"] * 4 + [CAPTION] * 2
+    short, long = (
+        page(plots.explanation_gallery(DIGITS[:6], OVERLAYS[:6], c, [True] * 6, "x")) for c in (["3"] * 6, captions)
+    )
+    second = (HEADER + 4 + 80 + 28 + 13) * SCALE
+    np.testing.assert_array_equal(short[: second + 80 * SCALE], long[: second + 80 * SCALE])
+    assert long.shape[0] == short.shape[0] + 2 * 13 * SCALE
