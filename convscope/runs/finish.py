@@ -1,6 +1,7 @@
 """A trained run and its test pictures in, the rest of the run folder out: results, plots, card, report, manifest."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,14 @@ def gallery_choice(labels: NDArray[np.int64], probabilities: NDArray[np.float64]
     return np.concatenate([right[first][: GALLERY - len(wrong)], wrong])
 
 
+def choice_text(correct: Sequence[bool], classes: int) -> str:
+    """How `gallery_choice` came to pictures of which these were answered right, of so many classes."""
+    right = sum(correct)
+    parts = [f"the first right answer of {'each class' if right == classes else f'{right} of the {classes} classes'}"]
+    parts = parts * (right > 0) + ["the most confident mistakes (framed, ✗)"] * (right < len(correct))
+    return f"Shown: {', then '.join(parts)}."
+
+
 def learning_rates(run: Run) -> NDArray[np.float64]:
     """The learning rate of every optimiser step that the run made, (steps,), as its schedule gives it."""
     settings, last = run.config.train, run.metrics[-1]
@@ -128,8 +137,6 @@ def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.in
         correct.append(best == true)
     heatmaps = found.heatmaps(display_size(*images.shape[2:]))
     overlays = [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)]
-    shown = "each class" if sum(correct) == len(names) else f"{sum(correct)} of the {len(names)} classes"
-    parts = [f"the first right answer of {shown}"] * any(correct)
-    parts += ["the most confident mistakes (framed, ✗)"] * (not all(correct))
-    chosen = f"Shown: {', then '.join(parts)}."
-    return plots.explanation_gallery(images, overlays, captions, correct, heat_source(found), subtitle=chosen)
+    return plots.explanation_gallery(
+        images, overlays, captions, correct, heat_source(found), subtitle=choice_text(correct, len(names))
+    )

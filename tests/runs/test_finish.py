@@ -11,7 +11,7 @@ from convscope.explain import display_size, explain, overlay
 from convscope.models.base import layer_shapes
 from convscope.runs import Run
 from convscope.runs.canvas import HEADER, MARGIN, SCALE, enlarge
-from convscope.runs.finish import GALLERY, draw_explanations, gallery_choice, layer_rows, learning_rates
+from convscope.runs.finish import GALLERY, choice_text, draw_explanations, gallery_choice, layer_rows, learning_rates
 
 
 def answers(predictions: list[int], confidences: list[float], classes: int) -> np.ndarray:
@@ -42,6 +42,19 @@ def test_without_mistakes_or_without_right_answers() -> None:
     labels = np.array([1, 1, 0])
     assert gallery_choice(labels, answers([1, 1, 0], [0.9] * 3, 2)).tolist() == [2, 0]
     assert gallery_choice(labels, answers([0, 0, 1], [0.7, 0.9, 0.8], 2)).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "text"),
+    [
+        (3, 2, "Shown: the first right answer of each class, then the most confident mistakes (framed, ✗)."),
+        (2, 4, "Shown: the first right answer of 2 of the 3 classes, then the most confident mistakes (framed, ✗)."),
+        (3, 0, "Shown: the first right answer of each class."),
+        (0, 4, "Shown: the most confident mistakes (framed, ✗)."),
+    ],
+)
+def test_the_gallery_says_how_it_was_chosen(right: int, wrong: int, text: str) -> None:
+    assert choice_text([True] * right + [False] * wrong, 3) == text
 
 
 def test_the_layers_are_listed_as_they_run_and_their_parameters_are_all_there(digits_run: Run) -> None:
