@@ -95,9 +95,13 @@ def gallery_choice(labels: NDArray[np.int64], probabilities: NDArray[np.float64]
 
 def choice_text(correct: Sequence[bool], classes: int) -> str:
     """How `gallery_choice` came to pictures of which these were answered right, of so many classes."""
-    right = sum(correct)
-    parts = [f"the first right answer of {'each class' if right == classes else f'{right} of the {classes} classes'}"]
-    parts = parts * (right > 0) + ["the most confident mistakes (framed, ✗)"] * (right < len(correct))
+    parts, right = [], sum(correct)
+    if right:
+        parts.append(
+            f"the first right answer of {'each class' if right == classes else f'{right} of {classes} classes'}"
+        )
+    if right < len(correct):
+        parts.append("the most confident mistakes (framed, ✗)")
     return f"Shown: {', then '.join(parts)}."
 
 
@@ -134,7 +138,7 @@ def draw_explanations(run: Run, images: NDArray[np.uint8], labels: NDArray[np.in
         mistake = "" if best == true else f", taken for {names[best]}"
         empty = "; nothing argues for it" if evidence == "none" else ""
         captions.append(f"{names[true]}{mistake} ({percent(row[best])}){empty}")
-        correct.append(best == true)
+        correct.append(best == int(true))
     heatmaps = found.heatmaps(display_size(*images.shape[2:]))
     overlays = [overlay(p, h) for p, h in zip(images, heatmaps, strict=True)]
     return plots.explanation_gallery(

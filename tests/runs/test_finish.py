@@ -48,7 +48,7 @@ def test_without_mistakes_or_without_right_answers() -> None:
     ("right", "wrong", "text"),
     [
         (3, 2, "Shown: the first right answer of each class, then the most confident mistakes (framed, ✗)."),
-        (2, 4, "Shown: the first right answer of 2 of the 3 classes, then the most confident mistakes (framed, ✗)."),
+        (2, 4, "Shown: the first right answer of 2 of 3 classes, then the most confident mistakes (framed, ✗)."),
         (3, 0, "Shown: the first right answer of each class."),
         (0, 4, "Shown: the most confident mistakes (framed, ✗)."),
     ],
