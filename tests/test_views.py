@@ -155,6 +155,8 @@ def test_no_view_replaces_that_of_another_picture_class_or_layer(tmp_path: Path)
     names = ["a.png", "other/a.png", "a.bmp", "ä.png", "ö.png", f"{'long' * 50}1.png", f"{'long' * 50}2.png"]
     views = [view_of(run, tmp_path / name, spot.pixels, target=target) for name in names for target in "01"]
     assert len(set(views)) == len(views) == len(list((tmp_path / "views").iterdir())) == 14
+    tested = [explain_picture(run, spot, layer="relu", target=target)["png"] for target in "01"]
+    assert tested[0] != tested[1]  # neither class has a letter that stands in the file's name
     assert view_of(run, tmp_path / "a.png", spot.pixels, target="0") == views[0]  # the same again replaces its own
     assert views[0].name.startswith("a-grad-cam-")
 
