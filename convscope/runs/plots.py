@@ -114,8 +114,10 @@ def feature_maps(
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)]
     box, pitch, left, first = 48, 62, MARGIN + 148, HEADER + max(72, _height(picture, 96)) + 26
     layers = f"{len(chosen)} of {len(names)} layers" if len(chosen) < len(names) else f"{len(names)} layers"
-    layers = "One layer; its" if len(names) == 1 else f"{layers}, each on its own scale; the"
-    subtitle = f"{layers} first {MOST_CHANNELS} channels."
+    subtitle = f"{layers}, each on its own scale; the first {MOST_CHANNELS} channels."
+    if len(names) == 1:
+        (channels,) = (len(values) for values in maps.values())
+        subtitle = f"{MOST_CHANNELS} of its {channels} channels." if channels > MOST_CHANNELS else "All its channels."
     columns = max(8, *(min(len(maps[name]), MOST_CHANNELS) for name in chosen))
     with Canvas(left + columns * (box + 4) - 4 + MARGIN, first + len(chosen) * pitch + 2) as canvas:
         canvas.header(title, subtitle)
