@@ -1,11 +1,12 @@
 """A run and picture files in, labels with probabilities out; imports neither the training code nor the data loaders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from convscope.errors import DataError
 from convscope.pictures import prepare
 from convscope.runs import Run
 
@@ -37,6 +38,14 @@ class Prediction:
         return self.top[0].probability
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that could not be labelled, and why, in one line that names it."""
+
+    image: str
+    error: str
+
+
 def predict(run: Run, images: Sequence[Path | str], top: int = 3) -> list[Prediction]:
     """Label picture files of any size; each is prepared as the checkpoint says the training pictures were.
 
@@ -44,14 +53,24 @@ def predict(run: Run, images: Sequence[Path | str], top: int = 3) -> list[Predic
         top: how many classes to report for each picture, at most all.
 
     Raises:
-        DataError: a file is missing or no picture; it is named and nothing is predicted.
+        DataError: a file is missing or no picture; it is named.
     """
-    paths = [Path(image) for image in images]
-    if not paths:
-        return []
-    pictures = np.stack([prepare(path, run.checkpoint["picture"]) for path in paths])
-    return [
-        Prediction(str(path), tuple(Choice(run.classes[k], int(k), float(row[k])) for k in best))
-        for path, row in zip(paths, run.probabilities(pictures), strict=True)
-        for best in [np.argsort(-row, kind="stable")[:top]]
-    ]
+    answers = []
+    for answer in predict_each(run, images, top):
+        if isinstance(answer, Unreadable):
+            raise DataError(answer.error)
+        answers.append(answer)
+    return answers
+
+
+def predict_each(run: Run, images: Sequence[Path | str], top: int = 3) -> Iterator[Prediction | Unreadable]:
+    """As `predict`, one answer after the other; a file that is missing or no picture is answered by the reason."""
+    for path in map(Path, images):
+        try:
+            picture = prepare(path, run.checkpoint["picture"])
+        except DataError as error:
+            yield Unreadable(str(path), str(error))
+            continue
+        row = run.probabilities(picture[None])[0]  # (K,)
+        best = np.argsort(-row, kind="stable")[:top]
+        yield Prediction(str(path), tuple(Choice(run.classes[k], int(k), float(row[k])) for k in best))

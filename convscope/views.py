@@ -1,5 +1,6 @@
 """A run and one picture in, a PNG in `RUN/views/` out: explanations, kernels, feature maps, augmentation."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,25 @@ from convscope.explain import display_size, explain, feature_maps, learned_filte
 from convscope.pictures import prepare
 from convscope.runs import Run, plots
 from convscope.runs.artifacts import write_file
+from convscope.runs.canvas import class_labels
+from convscope.runs.captions import heat_source, percent, verdict
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture as the network sees it: uint8 (C, H, W); `name` says which, `true` its class where known."""
+    """One picture as the network sees it.
+
+    Attributes:
+        pixels: uint8, (C, H, W).
+        name: what to call it.
+        true: the number of its class, where known.
+        file: where it came from, unless from the test set.
+    """
 
     pixels: NDArray[np.uint8]
     name: str
-    true: str | None = None
+    true: int | None = None
+    file: Path | None = None
 
 
 Values = dict[str, Any]  # what was drawn, as `--json` prints it; `png` says where
@@ -37,23 +48,26 @@ def choose_picture(run: Run, image: Path | None, index: int | None, data_dir: Pa
         DataError: the file is no picture, or the data set is not at hand.
     """
     if image is not None and index is None:
-        return Picture(prepare(image, run.checkpoint["picture"]), image.stem)
+        return Picture(prepare(image, run.checkpoint["picture"]), image.stem, file=image)
     if index is None or image is not None:
         raise UsageError("give one picture: either --image FILE or --index N (of the test set)")
     _, test = load_configured(run.config.data, data_dir)
     if not 0 <= index < len(test):
         raise UsageError(f"--index {index}: the test set has pictures 0 to {len(test) - 1}")
-    return Picture(test.images[index], f"test-{index}", test.classes[test.labels[index]])
+    return Picture(test.images[index], f"test-{index}", int(test.labels[index]))
 
 
 def choose_target(run: Run, target: str | None) -> int | None:
-    """A class by name or number; None stays None (the predicted class)."""
+    """A class by name, in whatever case if that leaves one, or by number; None stays None (the predicted class)."""
     if target is None:
         return None
     if target in run.classes:
         return run.classes.index(target)
     if target.isdecimal() and int(target) < len(run.classes):
         return int(target)
+    alike = [k for k, name in enumerate(run.classes) if name.casefold() == target.casefold()]
+    if len(alike) == 1:
+        return alike[0]
     raise UsageError(f"unknown class {target!r}; choose from {', '.join(run.classes)} or 0 to {len(run.classes) - 1}")
 
 
@@ -68,49 +82,57 @@ def explain_picture(
     """Draw where the evidence for a class lies, beside the picture itself."""
     batch = picture.pixels[None]
     found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method)
-    index = int(found.targets[0])
+    heatmap = found.heatmaps(display_size(*picture.pixels.shape[1:]))[0]
     probabilities = run.probabilities(batch)[0]
-    label, probability = run.classes[index], float(probabilities[index])
-    answer, confidence = run.classes[int(probabilities.argmax())], float(probabilities.max())
-    caption = f"{label} ({probability:.1%})"
-    if label != answer:
-        caption += f", the network says {answer} ({confidence:.1%})"
-    if picture.true is not None:
-        caption += f", true class {picture.true}"
-    empty = found.evidence[0] == "none"
+    index, predicted = int(found.targets[0]), int(probabilities.argmax())
+    names = class_labels(run.classes, 240, 9.5)
+    caption = [f"{names[index]} ({percent(probabilities[index])})"] if index != predicted else []
+    caption += verdict(names, picture.true, probabilities)
+    known = picture.true is not None and index == predicted
+    empty = {"subtitle": f"Nothing at {found.layer} argues for it: an empty map."} if not heatmap.any() else {}
     png = plots.explanation_gallery(
         batch,
-        [overlay(picture.pixels, found.heatmaps(display_size(*picture.pixels.shape[1:]))[0])],
-        [caption],
-        [picture.true == label if picture.true is not None and label == answer else None],
-        title=f"Evidence for {label}",
-        subtitle=f"Nothing at {found.layer} argues for it: an empty map." if empty else f"{method} at {found.layer}",
+        [overlay(picture.pixels, heatmap)],
+        [", ".join(caption)],
+        [picture.true == predicted if known else None],
+        heat_source(found),
+        title=f"Evidence for {names[index]}",
+        **empty,
     )
-    path = _write(run, out, f"{picture.name}-{method}-{label}-{found.layer}", png)
+    label = run.classes[index]
     return {
         "method": method,
         "layer": found.layer,
         "target": index,
         "label": label,
-        "probability": probability,
+        "probability": float(probabilities[index]),
         "evidence": found.evidence[0],
-        "png": str(path),
+        "png": _write(run, out, png, picture.name, method, label, found.layer, file=picture.file),
+        "predicted": run.classes[predicted],
+        "true": None if picture.true is None else run.classes[picture.true],
     }
 
 
 def look_at_filters(run: Run, layer: str | None = None, out: Path | None = None) -> Values:
     """Draw the learned kernels of a convolution, by default the first."""
     name, kernels = learned_filters(run.model, layer)
-    path = _write(run, out, f"filters-{name}", plots.filters(kernels, name))
-    return {"layer": name, "shape": list(kernels.shape), "png": str(path)}
+    png = plots.filters(kernels, name)
+    return {"layer": name, "shape": list(kernels.shape), "png": _write(run, out, png, "filters", name)}
 
 
 def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path | None = None) -> Values:
     """Draw what every layer, or the one named, makes of a picture."""
     maps = feature_maps(run.model, run.preprocess(picture.pixels[None]), None if layer is None else [layer])
-    png = plots.feature_maps(picture.pixels, {name: value[0] for name, value in maps.items()}, picture.name)
-    path = _write(run, out, f"maps-{picture.name}" + (f"-{layer}" if layer else ""), png)
-    return {"layers": list(maps), "png": str(path)}
+    names = class_labels(run.classes, 130, 9.5)
+    caption = verdict(names, picture.true, run.probabilities(picture.pixels[None])[0])
+    png = plots.feature_maps(
+        picture.pixels,
+        {name: value[0] for name, value in maps.items()},
+        caption,
+        title=f"What {layer or 'each layer'} makes of {picture.file.name if picture.file else picture.name}",
+    )
+    name = ["maps", picture.name] + ([layer] if layer else [])
+    return {"layers": list(maps), "png": _write(run, out, png, *name, file=picture.file)}
 
 
 def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | None = None) -> Values:
@@ -126,11 +148,26 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     pictures = training.subset(min(10, len(training)), run.config.train.seed).images
     generator = torch.Generator().manual_seed(run.config.train.seed)
     varied = [augment(torch.from_numpy(pictures), generator).numpy() for _ in range(3)]
-    path = _write(run, out, "augmentation", plots.augmentation(pictures, varied))
-    return {"augment": run.config.data.augment.model_dump(), "png": str(path)}
+    png = plots.augmentation(pictures, varied)
+    return {"augment": run.config.data.augment.model_dump(), "png": _write(run, out, png, "augmentation")}
 
 
-def _write(run: Run, out: Path | None, name: str, png: bytes) -> Path:
-    path = out or run.path / "views" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.png"
+def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None = None) -> str:
+    """Write a view where `out` says, or into the run's views under its name; returns the path.
+
+    Only the same view of the same picture goes by the same name: where the words alone do not say it (a picture from
+    a `file`, a name with characters that a file name had better not have, or a long one), a short hash does.
+
+    Raises:
+        UsageError: `out` does not end in .png.
+    """
+    if out is not None and out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: views are PNG pictures; give a name that ends in .png")
+    words = "-".join(name)
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:100]
+    if file is not None or plain != words:
+        exact = "\0".join([*name, str(file.resolve()) if file else ""])
+        plain += "-" + hashlib.sha256(exact.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    path = out or run.path / "views" / f"{plain}.png"
     write_file(path, png)
-    return path
+    return str(path)

@@ -12,7 +12,7 @@ ROWS = [
     {"errors"},
     {"registry"},
     {"config", "preprocess", "pictures"},
-    {"numpy_nn", "layers", "data"},
+    {"numpy_nn", "layers", "data", "schedules"},
     {"models", "convert", "explain"},
     {"runs"},
     {"training", "evaluate", "predict", "proof"},

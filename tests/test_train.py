@@ -136,7 +136,7 @@ def test_overfitting_is_said_in_report_and_readme(tmp_path: Path) -> None:
     last = run.metrics[-1]
     assert (last["train_accuracy"] or 0) - (last["val_accuracy"] or 0) > 0.1
     for name in ("README.md", "report.html"):
-        assert re.search(r"Training accuracy \([\d.]+%\) runs far ahead", (run.path / name).read_text())
+        assert re.search(r"Training accuracy \([\d.]+\s%\) runs far ahead", (run.path / name).read_text())
 
 
 def test_any_callable_on_a_batch_plugs_in(tmp_path: Path) -> None:

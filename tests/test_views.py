@@ -1,5 +1,6 @@
 """What lies in the PNG of a view, looked up pixel by pixel: the right pictures, the heat where the evidence is."""
 
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def bright_spot_run(folder: Path) -> tuple[Run, Picture]:
     checkpoint = {"classes": ["dark", "bright"], "mean": [0.3] * 3, "std": [0.2] * 3, "input_shape": [3, 16, 24]}
     pixels = np.full((3, 16, 24), 30, np.uint8)
     pixels[:, 2:5, 18:22] = 250
-    return Run(folder, checkpoint, nn.Sequential(OrderedDict(layers)).eval()), Picture(pixels, "spot", "bright")
+    return Run(folder, checkpoint, nn.Sequential(OrderedDict(layers)).eval()), Picture(pixels, "spot", 1)
 
 
 def test_the_heat_lies_where_the_evidence_is_beside_the_picture(tmp_path: Path) -> None:
@@ -89,14 +90,15 @@ def test_the_heat_lies_where_the_evidence_is_beside_the_picture(tmp_path: Path) 
 
     expected = enlarge(picture.pixels.transpose(1, 2, 0), box)  # 13 pixels for each of 24, in the middle of the box
     rows, columns = expected.shape[:2]
-    y, x = top + (box - rows) // 2, left + (box - columns) // 2
+    room = math.ceil(160 * 16 / 24) * SCALE  # a wide picture gets no more height than it needs
+    y, x = top + (room - rows) // 2, left + (box - columns) // 2
     assert np.abs(drawn[y : y + rows, x : x + columns] - expected)[3:-3, 3:-3].mean() < 3
 
-    heated = drawn[top : top + box, left + box + gap : left + 2 * box + gap]
+    heated = drawn[top : top + room, left + box + gap : left + 2 * box + gap]
     hot_rows, hot_columns = np.nonzero(np.ptp(heated, axis=2) > 60)  # the picture is grey, so all colour is heat
     assert len(hot_rows) > 500
     scale = box / 24  # drawn pixels of each of the picture's
-    assert (hot_rows.mean() - half) / scale == pytest.approx(3.5 - 16 / 2, abs=0.5)
+    assert (hot_rows.mean() - room / 2) / scale == pytest.approx(3.5 - 16 / 2, abs=0.5)
     assert (hot_columns.mean() - half) / scale == pytest.approx(20 - 24 / 2, abs=0.5)
 
 
@@ -105,7 +107,7 @@ def test_a_real_picture_stands_beside_its_overlay(digits_run: Run, tmp_path: Pat
         picture = choose_picture(digits_run, None, index, None)
         _, test = load("digits")
         assert np.array_equal(picture.pixels, test.images[index])
-        assert picture.true == str(test.labels[index])
+        assert picture.true == test.labels[index]
         target = (test.labels[index] + 1) % 10  # the class asked for, not the predicted one
         out = tmp_path / f"{index}.png"
         drawn = page(explain_picture(digits_run, picture, target=str(target), out=out)["png"]).astype(int)
@@ -125,7 +127,48 @@ def test_a_real_picture_stands_beside_its_overlay(digits_run: Run, tmp_path: Pat
 
 def test_a_class_by_name_or_number(tmp_path: Path) -> None:
     run, _ = bright_spot_run(tmp_path)
-    assert [choose_target(run, target) for target in (None, "bright", "0", "1")] == [None, 1, 0, 1]
-    for wrong in ("2", "-1", "Bright", ""):
+    assert [choose_target(run, target) for target in (None, "bright", "0", "1", "BriGht")] == [None, 1, 0, 1, 1]
+    for wrong in ("2", "-1", "brigh", ""):
         with pytest.raises(UsageError, match="choose from dark, bright or 0 to 1"):
             choose_target(run, wrong)
+
+
+def test_case_matters_only_where_it_tells_classes_apart(tmp_path: Path) -> None:
+    run, _ = bright_spot_run(tmp_path)
+    run = Run(run.path, run.checkpoint | {"classes": ["Turkey", "turkey", "2", "STRASSE"]}, run.model)
+    assert [choose_target(run, target) for target in ("turkey", "Turkey", "2", "1", "straße")] == [1, 0, 2, 1, 3]
+    with pytest.raises(UsageError, match="unknown class 'TURKEY'"):
+        choose_target(run, "TURKEY")
+
+
+def view_of(run: Run, file: Path, pixels: Pixels, **options: str) -> Path:
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(file)
+    picture = choose_picture(run, file, None, None)
+    return Path(explain_picture(run, picture, layer="relu", **options)["png"])
+
+
+def test_no_view_replaces_that_of_another_picture_class_or_layer(tmp_path: Path) -> None:
+    run, spot = bright_spot_run(tmp_path)
+    picture = {"size": [16, 24], "mode": "RGB", "crop": "resize"}
+    run = Run(run.path, run.checkpoint | {"picture": picture, "classes": ["猫", "犬"]}, run.model)
+    (tmp_path / "other").mkdir()
+    names = ["a.png", "other/a.png", "a.bmp", "ä.png", "ö.png", f"{'long' * 50}1.png", f"{'long' * 50}2.png"]
+    views = [view_of(run, tmp_path / name, spot.pixels, target=target) for name in names for target in "01"]
+    assert len(set(views)) == len(views) == len(list((tmp_path / "views").iterdir())) == 14
+    tested = [explain_picture(run, spot, layer="relu", target=target)["png"] for target in "01"]
+    assert tested[0] != tested[1]  # neither class has a letter that stands in the file's name
+    assert view_of(run, tmp_path / "a.png", spot.pixels, target="0") == views[0]  # the same again replaces its own
+    assert views[0].name.startswith("a-grad-cam-")
+
+
+def test_what_is_explained_predicted_and_true(tmp_path: Path) -> None:
+    run, spot = bright_spot_run(tmp_path)
+    values = explain_picture(run, spot, layer="relu", target="dark")
+    assert list(values)[-2:] == ["predicted", "true"]
+    assert (values["label"], values["predicted"], values["true"]) == ("dark", "bright", "bright")
+    unknown = explain_picture(run, Picture(spot.pixels, "spot"), layer="relu")
+    assert (unknown["predicted"], unknown["true"]) == ("bright", None)
+    with torch.no_grad():
+        run.model.head.bias.neg_()  # now everything is dark
+    mistake = explain_picture(run, spot, layer="relu")
+    assert (mistake["label"], mistake["predicted"], mistake["true"]) == ("dark", "dark", "bright")

@@ -31,8 +31,9 @@ Png = Annotated[Path | None, typer.Option(help="The PNG to write.", show_default
 
 
 class What(StrEnum):
-    """What `look` can draw."""
+    """What `look` can show."""
 
+    layers = "layers"
     filters = "filters"
     maps = "maps"
     augment = "augment"
@@ -121,13 +122,17 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
     json: Json = False,
 ) -> None:
-    """Label picture files, with probabilities."""
+    """Label picture files, with probabilities.
+
+    A file that cannot be read is named on standard error; the others are labelled, and the exit code is 1.
+    """
     from convscope.cli import show
-    from convscope.predict import predict
+    from convscope.predict import predict_each
     from convscope.runs import load_run
 
     opened = load_run(run)
-    show.predictions(opened, predict(opened, images, top), json)
+    if not show.predictions(opened, predict_each(opened, images, top), json):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -162,7 +167,7 @@ def look(
         What,
         typer.Argument(
             metavar="WHAT",
-            help="filters, maps or augment: learned kernels, feature maps, or augmented training pictures.",
+            help="layers, filters, maps or augment: a table of the network, or one of three kinds of pictures.",
         ),
     ],
     image: ImageFile = None,
@@ -172,21 +177,26 @@ def look(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Draw what the network learned, and what it learned from.
+    """Show what the network learned, and what it learned from.
 
-    filters: the kernels of a convolution, by default the first. maps: what each layer makes of a picture, by default
-    the first of the test set. augment: training pictures, and what augmentation makes of them.
+    layers: a table of every layer, its type, output and parameters. filters: the kernels of a convolution, by default
+    the first. maps: what each layer makes of a picture, by default the first of the test set. augment: training
+    pictures, and what augmentation makes of them.
     """
     from convscope import views
     from convscope.cli import show
     from convscope.runs import load_run
+    from convscope.runs.layer_table import layer_rows
 
-    ignored: dict[str, object] = {"--layer": layer} if what is What.augment else {}
+    ignored: dict[str, object] = {"--layer": layer} if what in (What.layers, What.augment) else {}
     ignored |= {} if what is What.maps else {"--image": image, "--index": index}
+    ignored |= {"--out": out} if what is What.layers else {}
     for option, value in ignored.items():
         if value is not None:
             raise UsageError(f"look {what} takes no {option}")
     opened = load_run(run)
+    if what is What.layers:
+        return show.layers(opened, layer_rows(opened), json)
     if what is What.filters:
         view = views.look_at_filters(opened, layer, out)
     elif what is What.augment:

@@ -2,7 +2,7 @@
 
 import json as json_module
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # showing needs none of these at run time
     from convscope.data import ImageSet
     from convscope.evaluate import Evaluation
-    from convscope.predict import Prediction
+    from convscope.predict import Prediction, Unreadable
     from convscope.proof import Proof
     from convscope.runs import Run
+    from convscope.runs.layer_table import LayerRow
     from convscope.smoke import Smoke
     from convscope.verify import Verification
 
@@ -63,32 +64,51 @@ def evaluation(values: dict[str, Any], result: "Evaluation", json: bool) -> None
         )
 
 
-def predictions(run: "Run", found: "Sequence[Prediction]", json: bool) -> None:
-    """A line a picture, the classes considered behind it."""
-    if json:
-        items = [
-            {
-                "image": item.image,
-                "label": item.label,
-                "index": item.top[0].index,
-                "probability": item.probability,
-                "top": [asdict(choice) for choice in item.top],
-            }
-            for item in found
-        ]
-        return _json({"run": str(run.path), "model": run.model_name, "results": items})
+def predictions(run: "Run", found: "Iterable[Prediction | Unreadable]", json: bool) -> bool:
+    """A line a picture, the classes considered behind it; a file without an answer goes to standard error.
+
+    Returns whether every file had an answer.
+    """
+    from convscope.predict import Unreadable
+
+    items: list[dict[str, Any]] = []
     for item in found:
-        print(f"{item.image}: {', '.join(f'{c.label} {c.probability:.1%}' for c in item.top)}")
+        if isinstance(item, Unreadable):
+            items.append(asdict(item))
+            print(f"convscope: {' '.join(item.error.split())}", file=sys.stderr)
+            continue
+        best = item.top[0]
+        values = {"image": item.image, "label": best.label, "index": best.index, "probability": best.probability}
+        items.append(values | {"top": [asdict(choice) for choice in item.top]})
+        if not json:
+            print(f"{item.image}: {', '.join(f'{c.label} {c.probability:.1%}' for c in item.top)}")
+    if json:
+        _json({"run": str(run.path), "model": run.model_name, "results": items})
+    return not any("error" in item for item in items)
 
 
 def explanation(values: dict[str, Any], json: bool) -> None:
-    """What was explained and where the picture lies."""
+    """What was explained, what the network and the truth say, and where the picture lies."""
     if json:
         return _json(values)
     print(f"{values['method']} for {values['label']} ({values['probability']:.1%}) at layer {values['layer']}")
+    print(f"predicted {values['predicted']}" + ("" if values["true"] is None else f", true class {values['true']}"))
     if values["evidence"] == "none":
         print("nothing at this layer argues for that class: the map is empty, and the picture says so")
     print(values["png"])
+
+
+def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
+    """A line a layer."""
+    if json:
+        return _json({"run": str(run.path), "model": run.model_name, "layers": [asdict(row) for row in rows]})
+    _table(
+        ["layer", "type", "output", "parameters"],
+        [
+            [r.name, r.type, "×".join(map(str, r.output_shape)), f"{r.parameters:,}" if r.parameters else ""]
+            for r in rows
+        ],
+    )
 
 
 def view(values: dict[str, Any], json: bool) -> None:

@@ -92,13 +92,25 @@ class EvalCopy:
         _, counts = self._run(images, note, modules, record=False)
         return [replace(call, of=counts[call.module]) for call in calls]
 
-    def leaf_modules(self) -> set[str]:
-        """Names of the modules that contain no other."""
-        return {
+    def layers(self, images: Tensor) -> set[str]:
+        """Names of the modules that contain no other, and of those whose output is their own all the same.
+
+        A residual sum is one; a sequence, which passes on what its last layer gave, is not.
+        """
+        names = {
             name
             for name, module in self.model.named_modules()
             if all(child == "parametrizations" for child, _ in module.named_children())
         }
+        outputs: list[Any] = []  # kept, so that no other tensor can take their place in memory
+
+        def note(name: str, _index: int, output: Any) -> None:
+            if not any(output is earlier for earlier in outputs):
+                names.add(name)
+            outputs.append(output)
+
+        self._run(images[:1], note, None, record=False)
+        return names
 
     def last_spatial_layer(self, images: Tensor, least: int = 4) -> str:
         """The layer that finishes last of those whose output is at least `least` by `least` here.

@@ -22,8 +22,9 @@ def feature_maps(
         model: any module that takes (N, C, H, W).
         images: float, (N, C, H, W), normalised.
         layers: dotted module names, `name#2` for the second call of a module that runs repeatedly. None takes
-            every module without children whose output has four axes, in the order in which they ran; a module
-            that runs repeatedly is then there once a call, as `name#1`, `name#2`.
+            every module whose output has four axes and is its own, not passed on by one inside it (so a residual
+            sum, but no sequence), in the order in which they finished; a module that runs repeatedly is then there
+            once a call, as `name#1`, `name#2`.
 
     Returns:
         {layer: float32 (N, K, h, w)}, in the order of running, or of `layers`.
@@ -34,7 +35,7 @@ def feature_maps(
     """
     copy = as_eval_copy(model)
     if layers is None:
-        calls = copy.calls(images, _as_array, copy.leaf_modules())
+        calls = copy.calls(images, _as_array, copy.layers(images))
         return {call.layer: call.value for call in calls if call.value is not None}
     if isinstance(layers, str):
         raise UsageError(f"layers must be a list of names, got the text {layers!r}; write [{layers!r}]")

@@ -66,12 +66,12 @@ def refusal(module: str, which: int | None, calls: list[LayerCall]) -> str | Non
 
 
 def choices(calls: list[LayerCall], most: int = 24) -> str:
-    """The layers a map can be drawn over, with the sizes of their outputs; if many, the last `most`."""
+    """The layers a map can be drawn over, with their outputs' sizes; of many, the last `most`, and how to see all."""
     spatial = [f"{call.layer} ({size_text(call.grid)})" for call in calls if not call.problem]
     if not spatial:
         return "none: no module gives an output (N, C, h, w) of more than one position"
-    earlier = f"… {len(spatial) - most} earlier layers, " if len(spatial) > most else ""
-    return earlier + ", ".join(spatial[-most:])
+    earlier = f"{len(spatial) - most} earlier ones (`convscope look RUN layers` lists them), "
+    return (earlier if len(spatial) > most else "") + ", ".join(spatial[-most:])
 
 
 def size_text(shape: tuple[int, ...]) -> str:

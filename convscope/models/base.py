@@ -60,13 +60,22 @@ def flat_size(layers: nn.Module, in_shape: Shape) -> int:
 
 
 def layer_shapes(model: nn.Module, in_shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
-    """(dotted name, output shape without the batch axis) of every leaf layer, in the order in which they run."""
+    """(dotted name, output shape without the batch axis) of every layer, in the order in which they finish.
+
+    A module that holds others is a layer where its output is its own (a residual sum), not passed on from inside.
+    """
     shapes: list[tuple[str, tuple[int, ...]]] = []
+    outputs: list[torch.Tensor] = []  # kept, so that no other tensor can take their place in memory
     modes = {module: module.training for module in model.modules()}
+
+    def note(name: str, module: nn.Module, output: torch.Tensor) -> None:
+        if not any(module.children()) or not any(output is earlier for earlier in outputs):
+            shapes.append((name, tuple(output.shape[1:])))
+        outputs.append(output)
+
     hooks = [
-        module.register_forward_hook(lambda _, __, output, name=name: shapes.append((name, tuple(output.shape[1:]))))
+        module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
         for name, module in model.named_modules()
-        if not any(module.children())
     ]
     reference = next(model.parameters(), torch.empty(0))
     try:

@@ -2,11 +2,14 @@
 
 import io
 import threading
-import warnings
+import unicodedata
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Self
 
+import matplotlib
 import numpy as np
 from matplotlib import font_manager, style
 from matplotlib.axes import Axes
@@ -22,6 +25,7 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), red green blue
 
 SCALE = 2  # pixels a point: sharp on a screen of high density, and still readable at half size
 MARGIN = 20  # points of white around everything
+FONT = "DejaVu Sans"  # comes with matplotlib
 
 # Okabe & Ito (2008), "Color Universal Design": blue and vermillion stay apart in every colour blindness;
 # the vermillion is a shade darker than theirs, so that text in it has a contrast of 4.5 on white
@@ -29,7 +33,7 @@ BLUE, VERMILLION = "#0072b2", "#c04f00"
 INK, SOFT, HAIRLINE = "#1c2126", "#59636e", "#dde2e7"
 
 _TO_PATH = TextToPath()
-# style.context and catch_warnings swap state of the whole process, so one picture is drawn at a time
+# style.context swaps state of the whole process, so one picture is drawn at a time
 _LOCK = threading.RLock()
 
 
@@ -47,9 +51,6 @@ class Canvas:
     def __enter__(self) -> Self:
         self._stack.enter_context(_LOCK)
         self._stack.enter_context(style.context(["default", _style()]))
-        self._stack.enter_context(warnings.catch_warnings())
-        # a class name in a script that no installed font has is drawn as boxes; the report has it as text
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         size = (self.width / 72, self.height / 72)
         self.figure = Figure(figsize=size, dpi=72 * SCALE, facecolor="none")
         return self
@@ -76,11 +77,13 @@ class Canvas:
         va: str = "baseline",
         rotation: float = 0,
     ) -> None:
-        """Write `text` at (x, y)."""
+        """Write `text` at (x, y); a character that no installed font has as �."""
+        text = _printable(text)
         self.figure.text(
             x / self.width,
             1 - y / self.height,
             text,
+            family=_families(text),
             size=size,
             color=color,
             weight=weight,
@@ -127,7 +130,8 @@ def page_width(content: float, title: str, subtitle: str) -> float:
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """The width of `text` in points."""
-    font = FontProperties(family=_families(), size=size, weight=weight)
+    text = _printable(text)
+    font = FontProperties(family=_families(text), size=size, weight=weight)
     width, _, _ = _TO_PATH.get_text_width_height_descent(text, font, ismath=False)
     return float(width)
 
@@ -144,13 +148,26 @@ def elide(text: str, width: float, size: float, weight: str = "normal") -> str:
 def wrap(text: str, width: float, size: float, most: int, weight: str = "normal") -> list[str]:
     """`text` in at most `most` lines of `width` points, broken at spaces; what does not fit is elided."""
     lines: list[str] = []
-    for word in text.split():
+    for word in filter(None, text.split(" ")):  # a no-break space keeps a number and its unit together
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and (text_width(longer, size, weight) <= width or len(lines) == most):
             lines[-1] = longer
         else:
             lines.append(word)
     return [elide(line, width, size, weight) for line in lines]
+
+
+def class_labels(classes: Sequence[str], width: float, size: float) -> list[str]:
+    """Names of classes as a picture can show them: at most `width` points wide, and never as empty boxes.
+
+    A name with a character that no installed font has becomes its number, "no. 7".
+    """
+    return [elide(name, width, size) if is_printable(name) else f"no. {number}" for number, name in enumerate(classes)]
+
+
+def is_printable(text: str) -> bool:
+    """Whether the fonts of this machine have every character of `text`."""
+    return all(_family_with(character) for character in _composed(text))
 
 
 def rgb(picture: Pixels) -> Pixels:
@@ -190,24 +207,48 @@ def framed(pixels: Pixels, color: str = HAIRLINE, width: int = 1) -> Pixels:
 
 
 @cache
-def _families() -> list[str]:
-    """DejaVu Sans, which comes with matplotlib, then what this machine has for scripts that it lacks."""
-    others = (
-        "Noto Sans CJK SC",
-        "Noto Sans CJK JP",
-        "PingFang SC",
-        "Hiragino Sans",
-        "Microsoft YaHei",
-        "Yu Gothic",
-    )
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(family for family in others if family in installed)]
+def _family_with(character: str) -> str | None:
+    """The font family that draws `character`: DejaVu Sans, or else the first installed one that has it."""
+    for family, path in ((FONT, font_manager.findfont(FONT)), *_installed()):
+        if font_manager.get_font(path).get_char_index(ord(character)):
+            return family
+    return None
+
+
+@cache
+def _installed() -> list[tuple[str, str]]:
+    """(family, file) of the upright fonts of this machine, those without serifs first.
+
+    Matplotlib's own are left out: they are for formulas, or draw every character as a box.
+    """
+    own = Path(matplotlib.get_data_path())
+    fonts = [
+        (font.name, font.fname)
+        for font in font_manager.fontManager.ttflist
+        if font.style == "normal" and own not in Path(font.fname).parents
+    ]
+    return sorted(fonts, key=lambda font: ("Sans" not in font[0], *font))
+
+
+def _families(text: str) -> list[str]:
+    """The font families that draw `text` together."""
+    return list(dict.fromkeys([FONT, *filter(None, map(_family_with, text))]))
+
+
+def _printable(text: str) -> str:
+    """`text` with � for each character that no font has."""
+    return "".join(c if _family_with(c) else "\N{REPLACEMENT CHARACTER}" for c in _composed(text))
+
+
+def _composed(text: str) -> str:
+    """`text` with letter and accent in one character: a name from a Mac's disk has them apart."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _style() -> dict[str, object]:
     """What differs from matplotlib's own defaults."""
     return {
-        "font.family": _families(),
+        "font.family": [FONT],
         "text.parse_math": False,  # a class may be called "$5 note"
         "text.color": INK,
         "axes.edgecolor": "#b9c1c9",

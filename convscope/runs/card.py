@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from convscope.runs.captions import percent
 from convscope.runs.environment import command_line
 from convscope.runs.report import Note, wilson_interval
 from convscope.runs.run import Run
@@ -30,8 +31,8 @@ def card(run: Run, notes: Sequence[Note], test: int) -> str:
     lines = [
         f"# {run.config.recipe}: {run.model_name} on {run.config.data.name}",
         "",
-        f"{results['test_accuracy']:.2%} of {test:,} held-out test pictures are classified correctly "
-        f"(95 % interval {low:.1%} to {high:.1%}). The test set was looked at once, after training.",
+        f"{percent(results['test_accuracy'], 2)} of {test:,} held-out test pictures are classified correctly "
+        f"(95 % interval {percent(low)} to {percent(high)}). The test set was looked at once, after training.",
         "",
         "| | |",
         "|---|---|",
@@ -40,7 +41,7 @@ def card(run: Run, notes: Sequence[Note], test: int) -> str:
         f"| classes | {len(run.classes)}: {', '.join(run.classes)} |",
         f"| training | {train.epochs} epochs of {train.optimizer}, seed {train.seed}, "
         f"{results['train_seconds']:.1f} s, {results['images_per_second']:,.0f} images/s |",
-        f"| best validation accuracy | {'nothing held out' if validation is None else f'{validation:.2%}'} |",
+        f"| best validation accuracy | {'nothing held out' if validation is None else percent(validation, 2)} |",
         f"| checkpoint chosen | epoch {run.checkpoint['epoch']} |",
         "",
         *(f"> {note.text}\n" for note in notes),

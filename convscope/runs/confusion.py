@@ -14,7 +14,7 @@ from convscope.runs.canvas import (
     SOFT,
     Canvas,
     Pixels,
-    elide,
+    class_labels,
     framed,
     page_width,
     signed_colors,
@@ -32,7 +32,8 @@ def confusion(matrix: NDArray[np.integer], classes: Sequence[str]) -> bytes:
 
     Args:
         matrix: counts, (K, K), rows are the true classes, columns the predicted ones.
-        classes: K names. Counts stand in the cells for K up to 20; a blank cell is a zero.
+        classes: K names; one that no font can draw is shown as its number. Counts stand in the cells for K up to 20;
+            a blank cell is a zero.
 
     Raises:
         ValueError: not square, empty, or another number of classes.
@@ -43,7 +44,7 @@ def confusion(matrix: NDArray[np.integer], classes: Sequence[str]) -> bytes:
     counts = [f"{count}" if count else "" for count in matrix.flat] if k <= MOST_COUNTED else []
     cell = _cell_size(k, counts)
     size = 10 if cell >= 16 else 8
-    names = [elide(name, 120, size) for name in classes]
+    names = class_labels(classes, 120, size)
     longest = max(text_width(name, size) for name in names)
     across = longest <= cell - 3  # the predicted names stand upright where they do not fit side by side
     left, top = MARGIN + 28 + longest, HEADER + (34 if across else 32 + longest)

@@ -1,32 +1,37 @@
-"""The learning curves of a run: the rows of metrics.csv go in, PNG bytes come out."""
+"""The learning curves of a run: the rows of metrics.csv and the learning rate of each step in, PNG bytes out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from convscope.runs.canvas import BLUE, HEADER, INK, SCALE, SOFT, VERMILLION, Canvas
+from convscope.runs.captions import percent
 
 Series = NDArray[np.float64]  # (epochs,), nan where there is no value
 
 LINE = 14  # points between two lines of text
+MOST_STEPS = 4000  # drawn of the learning rate, some eight to a point of the page
 
 
-def curves(rows: Sequence[Mapping[str, float | None]]) -> bytes:
+def curves(rows: Sequence[Mapping[str, float | None]], rates: Series) -> bytes:
     """Loss, accuracy and learning rate over the epochs, train and validation, the best epoch marked.
+
+    A value stands at the end of the epoch that it sums up, so the axis begins at 0, where the first step is.
 
     Args:
         rows: one mapping an epoch with the columns of metrics.csv: losses in nats, accuracies as fractions.
             The `val_` columns may be None throughout (no validation split); then no epoch is marked.
+        rates: the learning rate of every optimiser step of these epochs, (steps,).
 
     Raises:
-        ValueError: no rows.
+        ValueError: no rows, or no steps.
     """
-    if not rows:
-        raise ValueError("curves need at least one epoch, got no rows")
+    if not rows or not len(rates):
+        raise ValueError(f"curves need at least one epoch and one step, got {len(rows)} rows and {len(rates)} rates")
     epochs = _column(rows, "epoch")
     validation = 100 * _column(rows, "val_accuracy")
     subtitle, best = "There is no validation split: these are the training pictures only.", None
@@ -34,16 +39,17 @@ def curves(rows: Sequence[Mapping[str, float | None]]) -> bytes:
         # of equal accuracies the one with the lower loss, and then the earlier one: as training chooses
         index = int(np.lexsort((_column(rows, "val_loss"), -validation))[0])
         best = float(epochs[index])
-        subtitle = f"Validation accuracy was best in epoch {best:g}: {validation[index]:.1f} %."
+        subtitle = f"Validation accuracy was best in epoch {best:g}: {_percent(validation[index])}."
     with Canvas(720, 556) as canvas:
         canvas.header("How the network learned", subtitle)
         loss, accuracy, rate = (
             canvas.axes(82, HEADER + top, 510, height) for top, height in ((16, 176), (216, 156), (396, 44))
         )
-        _draw_pair(loss, epochs, _column(rows, "train_loss"), _column(rows, "val_loss"), "{:.3g}")
-        _draw_pair(accuracy, epochs, 100 * _column(rows, "train_accuracy"), validation, "{:.1f} %", highest=100)
-        _draw_rate(rate, epochs, _column(rows, "lr"))
-        for panel, label in ((loss, "loss (nats)"), (accuracy, "accuracy (%)"), (rate, "learning rate")):
+        _draw_pair(loss, epochs, _column(rows, "train_loss"), _column(rows, "val_loss"), "{:.3g}".format)
+        _draw_pair(accuracy, epochs, 100 * _column(rows, "train_accuracy"), validation, _percent, highest=100)
+        _draw_rate(rate, float(epochs[-1]), rates)
+        scale = ", log scale" if loss.get_yscale() == "log" else ""
+        for panel, label in ((loss, f"loss (nats{scale})"), (accuracy, "accuracy (%)"), (rate, "learning rate")):
             panel.set_ylabel(label)
             panel.yaxis.set_label_coords(-0.088, 0.5)
             _draw_epochs(panel, epochs, best)
@@ -60,8 +66,18 @@ def _column(rows: Sequence[Mapping[str, float | None]], key: str) -> Series:
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
+def _percent(points: float) -> str:
+    """97.9 as 97.9 %."""
+    return percent(points / 100) if math.isfinite(points) else "–"
+
+
 def _draw_pair(
-    panel: Axes, epochs: Series, train: Series, validation: Series, form: str, highest: float = math.inf
+    panel: Axes,
+    epochs: Series,
+    train: Series,
+    validation: Series,
+    write: Callable[[float], str],
+    highest: float = math.inf,
 ) -> None:
     """Both curves on a scale that fits them, each named at its end with its last value."""
     _set_scale(panel, np.concatenate([train, validation]), highest)
@@ -74,7 +90,7 @@ def _draw_pair(
         panel.plot(epochs, series, color=color, marker=marker, markersize=4, clip_on=False, zorder=3)
         end, last = float(epochs[there][-1]), series[there][-1]
         height = (panel.transData.transform((end, last))[1] - panel.bbox.y0) / SCALE
-        ends.append((height, end, f"{name}  {form.format(last)}", color))
+        ends.append((height, end, f"{name}  {write(last)}", color))
     ends.sort()
     heights = _apart([height for height, *_ in ends])
     for height, (_, end, text, color) in zip(heights, ends, strict=True):
@@ -106,18 +122,20 @@ def _apart(heights: list[float]) -> list[float]:
     return [lower, lower + LINE]
 
 
-def _draw_rate(panel: Axes, epochs: Series, rates: Series) -> None:
-    """The learning rate as a filled strip from zero to its highest value."""
-    panel.fill_between(epochs, rates, color=SOFT, alpha=0.18, linewidth=0)
-    panel.plot(epochs, rates, color=SOFT, linewidth=1.2, marker="o" if len(rates) == 1 else "", markersize=4)
-    top = float(np.nanmax(rates, initial=0.0)) or 1.0
+def _draw_rate(panel: Axes, epochs: float, rates: Series) -> None:
+    """The learning rate of each step, at the step's end, as a filled strip from zero to the highest."""
+    shown = np.unique(np.linspace(0, len(rates) - 1, MOST_STEPS).round().astype(int))
+    shown = np.union1d(shown, [np.nanargmax(rates)])  # the peak of a warm-up may last for one step
+    at = (shown + 1) * epochs / len(rates)
+    panel.fill_between(at, rates[shown], color=SOFT, alpha=0.18, linewidth=0)
+    panel.plot(at, rates[shown], color=SOFT, linewidth=1.2, marker="o" if len(rates) == 1 else "", markersize=4)
+    top = float(rates[shown].max()) or 1.0
     panel.set(ylim=(0, top * 1.08), yticks=[0, top], yticklabels=["0", f"{top:.3g}"])
 
 
 def _draw_epochs(panel: Axes, epochs: Series, best: float | None) -> None:
-    """The shared axis: whole epochs, one of them perhaps marked; a single epoch stands in the middle."""
-    first, last = float(epochs.min()), float(epochs.max())
-    panel.set_xlim((first, last) if first < last else (first - 0.5, first + 0.5))
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12) if first < last else FixedLocator([first]))
+    """The shared axis: whole epochs from the start of training, one of them perhaps marked."""
+    panel.set_xlim(0, float(epochs.max()))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
     if best is not None:
         panel.axvline(best, color=INK, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1, clip_on=False)

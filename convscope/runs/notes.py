@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from convscope.runs.captions import percent
 from convscope.runs.report import Note, wilson_interval
 from convscope.runs.run import Run
 
@@ -26,14 +27,14 @@ def _notes(run: Run, training: int, validation: int, test: int) -> Iterator[Note
     if held_out is not None and learned - held_out > FAR_AHEAD and len(run.metrics) < SETTLED:
         yield Note(
             "info",
-            f"Training accuracy ({learned:.1%}) is ahead of validation accuracy ({held_out:.1%}), "
+            f"Training accuracy ({percent(learned)}) is ahead of validation accuracy ({percent(held_out)}), "
             "which says little after so few epochs: BatchNorm's running statistics have not settled yet.",
         )
     elif held_out is not None and learned - held_out > FAR_AHEAD:
         yield Note(
             "warning",
-            f"Training accuracy ({learned:.1%}) runs far ahead of validation accuracy ({held_out:.1%}): the network "
-            "has learned its training pictures by heart rather than what they have in common. More pictures, "
+            f"Training accuracy ({percent(learned)}) runs far ahead of validation accuracy ({percent(held_out)}): the "
+            "network has learned its training pictures by heart rather than what they have in common. More pictures, "
             "stronger data.augment, a larger train.weight_decay or fewer epochs narrow the gap.",
         )
     if training < FEW_PER_CLASS * classes:
@@ -52,21 +53,21 @@ def _notes(run: Run, training: int, validation: int, test: int) -> Iterator[Note
     elif validation < FEW_VALIDATION:
         yield Note(
             "info",
-            f"The validation split has only {validation} pictures: one picture is {1 / validation:.1%} of accuracy, "
-            "so the choice of the best epoch is partly luck.",
+            f"The validation split has only {validation} pictures: one picture is {percent(1 / validation)} of "
+            "accuracy, so the choice of the best epoch is partly luck.",
         )
     right = round(run.results["test_accuracy"] * test)
     low, high = wilson_interval(right, test)
     if high - low > 0.05:
         yield Note(
             "info",
-            f"The test set has {test:,} pictures, so the true accuracy lies between {low:.1%} and {high:.1%} "
+            f"The test set has {test:,} pictures, so the true accuracy lies between {percent(low)} and {percent(high)} "
             "(95 % interval); a smaller difference from another run means nothing.",
         )
     guessing = 1 / classes
     if run.results["test_accuracy"] < 1.5 * guessing:
         yield Note(
             "warning",
-            f"Test accuracy is near what guessing gives ({guessing:.1%}): the network has not learned. "
+            f"Test accuracy is near what guessing gives ({percent(guessing)}): the network has not learned. "
             "Try a smaller train.lr, more epochs, and `convscope smoke`.",
         )

@@ -1,10 +1,12 @@
 """Every picture of a run: plain arrays go in, PNG bytes come out; the same input gives the same bytes."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convscope.explain import overlay
 from convscope.runs.canvas import (
     HEADER,
     MARGIN,
@@ -13,11 +15,13 @@ from convscope.runs.canvas import (
     VERMILLION,
     Canvas,
     Pixels,
+    elide,
     enlarge,
     framed,
     page_width,
     rgb,
     signed_colors,
+    text_width,
     wrap,
 )
 from convscope.runs.confusion import confusion
@@ -33,9 +37,10 @@ __all__ = [
 ]
 
 MOST_FILTERS, MOST_PLANES = 64, 32
-MOST_LAYERS, MOST_CHANNELS = 32, 12
+MOST_LAYERS, MOST_CHANNELS = 40, 12
 MOST_PICTURES = 10  # side by side
 KEY_WIDTH = 160
+LINE = 13  # points from one line of a caption to the next
 _MARKS = {True: "✓ ", False: "✗ ", None: ""}
 
 
@@ -85,14 +90,19 @@ def filters(kernels: NDArray[np.floating], layer: str) -> bytes:
         return canvas.png()
 
 
-def feature_maps(picture: Pixels, maps: Mapping[str, NDArray[np.floating]], title: str) -> bytes:
+def feature_maps(
+    picture: Pixels,
+    maps: Mapping[str, NDArray[np.floating]],
+    caption: Sequence[str],
+    title: str = "What each layer makes of it",
+) -> bytes:
     """A picture and what the layers make of it: a row a layer, each on a signed scale of its own.
 
     Args:
         picture: uint8, (C, H, W).
-        maps: layer name -> output, (C, h, w), in the network's order. Of more than 32 layers, 32 evenly
+        maps: layer name -> output, (C, h, w), in the network's order. Of more than 40 layers, 40 evenly
             spaced ones are shown; of a layer's channels the first 12. A channel of zeros is hatched.
-        title: what is seen.
+        caption: what the picture is and what it was taken for; up to three lines.
 
     Raises:
         ValueError: no layers, a map without three axes, a picture that is not uint8 with 1 or 3 channels.
@@ -102,15 +112,20 @@ def feature_maps(picture: Pixels, maps: Mapping[str, NDArray[np.floating]], titl
         shapes = {name: maps[name].shape for name in names}
         raise ValueError(f"expected a map (C, h, w) for at least one layer, got {shapes}")
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)]
-    box, pitch, left, first = 48, 62, MARGIN + 148, HEADER + 96 + 26
+    box, pitch, left, first = 48, 62, MARGIN + 148, HEADER + max(72, _height(picture, 96)) + 26
     layers = f"{len(chosen)} of {len(names)} layers" if len(chosen) < len(names) else f"{len(names)} layers"
-    subtitle = f"{layers}; the first {MOST_CHANNELS} channels of each, every layer on its own scale."
+    subtitle = f"{layers}, each on its own scale; the first {MOST_CHANNELS} channels."
+    if len(names) == 1:
+        (channels,) = (len(values) for values in maps.values())
+        subtitle = f"{MOST_CHANNELS} of its {channels} channels." if channels > MOST_CHANNELS else "All its channels."
     columns = max(8, *(min(len(maps[name]), MOST_CHANNELS) for name in chosen))
     with Canvas(left + columns * (box + 4) - 4 + MARGIN, first + len(chosen) * pitch + 2) as canvas:
         canvas.header(title, subtitle)
         canvas.image(left, HEADER, framed(enlarge(rgb(picture), 96 * SCALE)))
         canvas.text(MARGIN, HEADER + 12, "input", weight="bold")
         canvas.text(MARGIN, HEADER + 27, _shape(picture), size=9, color=SOFT)
+        for number, line in enumerate(caption):
+            canvas.text(MARGIN, HEADER + 48 + LINE * number, elide(line, 140, 9.5), size=9.5)
         key = left + 3 * (box + 4)
         _draw_signed_key(canvas, key, HEADER + 8, "max")
         canvas.image(key, HEADER + 56, framed(_hatched((24, 48, 3))))
@@ -120,7 +135,7 @@ def feature_maps(picture: Pixels, maps: Mapping[str, NDArray[np.floating]], titl
             limit, silent = _limit(values), np.abs(values).max(axis=(1, 2)) == 0
             _label_layer(canvas, y, name, values, limit, int(silent.sum()))
             for channel, plane in enumerate(values[:MOST_CHANNELS]):
-                _place(canvas, left + channel * (box + 4), y, signed_colors(plane, limit), box, silent[channel])
+                _place(canvas, left + channel * (box + 4), y, signed_colors(plane, limit), box, silent=silent[channel])
         return canvas.png()
 
 
@@ -129,17 +144,18 @@ def explanation_gallery(
     overlays: Sequence[Pixels],
     captions: Sequence[str],
     correct: Sequence[bool | None],
+    source: str,
     title: str = "Where the evidence for the answer lies",
-    subtitle: str | None = None,
+    subtitle: str = "The picture, and beside it what argues for the class.",
 ) -> bytes:
     """Pictures, each beside its explanation; wrong answers are framed and carry a cross, right ones a tick.
 
     Args:
         pictures: uint8, (N, C, H, W).
         overlays: N explanations, uint8 (h, w, 3), of any size.
-        captions: N texts such as "true 3 · predicted 8 (61 %)"; up to three lines.
+        captions: N texts such as "3, taken for 8 (61 %)"; up to three lines.
         correct: N times whether the prediction was right; None where nobody knows.
-        subtitle: by default it counts the right answers.
+        source: where the heat comes from, such as "grad-cam at group2.1.relu, 8×8"; stands beside the colour scale.
 
     Raises:
         ValueError: no pictures, or the lengths differ.
@@ -148,26 +164,28 @@ def explanation_gallery(
         lengths = [len(argument) for argument in (pictures, overlays, captions, correct)]
         raise ValueError(f"expected as many pictures, overlays, captions and verdicts, at least one; got {lengths}")
     verdicts = [None if verdict is None else bool(verdict) for verdict in correct]
-    columns, gap, line = min(4, len(pictures)), 20, 13
-    box = 80 if columns > 2 else 160
-    card = 2 * box + 4
+    columns, gap = min(4, len(pictures)), 20
+    width = 80 if columns > 2 else 160
+    height = _height(pictures[0], width)
+    card = 2 * width + 4
     texts = [wrap(_MARKS[right] + text, card, 9.5, 3) for right, text in zip(verdicts, captions, strict=True)]
-    rows = -(-len(pictures) // columns)
-    pitch = box + 10 + line * max(map(len, texts)) + 18
-    subtitle = _verdict(verdicts) if subtitle is None else subtitle
-    width = page_width(columns * (card + gap) - gap, title, subtitle)
-    with Canvas(width, HEADER + 2 + rows * pitch) as canvas:
+    tops = [HEADER + 4]  # of each row, and the bottom of the last
+    for first in range(0, len(texts), columns):
+        tops.append(tops[-1] + height + 28 + LINE * max(map(len, texts[first : first + columns])))
+    page = page_width(max(columns * (card + gap) - gap, KEY_WIDTH + 20 + text_width(source, 9)), title, subtitle)
+    with Canvas(page, tops[-1] + 48) as canvas:
         canvas.header(title, subtitle)
         for index, right in enumerate(verdicts):
-            x, y = MARGIN + index % columns * (card + gap), HEADER + 4 + index // columns * pitch
+            x, y = MARGIN + index % columns * (card + gap), tops[index // columns]
             if right is False:
-                ground = np.full((SCALE * (box + 6), SCALE * (card + 6), 3), 255, np.uint8)
+                ground = np.full((SCALE * (height + 6), SCALE * (card + 6), 3), 255, np.uint8)
                 canvas.image(x - 4, y - 4, framed(ground, VERMILLION, width=2 * SCALE))
-            _place(canvas, x, y, _matched(rgb(pictures[index]), overlays[index]), box)
-            _place(canvas, x + box + 4, y, overlays[index], box)
+            _place(canvas, x, y, _matched(rgb(pictures[index]), overlays[index]), width, height)
+            _place(canvas, x + width + 4, y, overlays[index], width, height)
             for number, text in enumerate(texts[index]):
                 color = VERMILLION if right is False else SOFT
-                canvas.text(x, y + box + 17 + number * line, text, size=9.5, color=color)
+                canvas.text(x, y + height + 17 + number * LINE, text, size=9.5, color=color)
+        _draw_heat_key(canvas, MARGIN, tops[-1], source)
         return canvas.png()
 
 
@@ -184,41 +202,41 @@ def augmentation(original: Pixels, augmented: Sequence[Pixels]) -> bytes:
     if len(original) == 0 or any(batch.shape != original.shape for batch in augmented):
         raise ValueError(f"expected batches of {original.shape}, got {[batch.shape for batch in augmented]}")
     count, box, left = min(len(original), MOST_PICTURES), 64, MARGIN + 64
+    height = _height(original[0], box)
     title = "What augmentation does"
     subtitle = f"The same {count} pictures, drawn {len(augmented)} times."
     width = page_width(left - MARGIN + count * (box + 8) - 8, title, subtitle)
-    with Canvas(width, HEADER + (len(augmented) + 1) * (box + 8) + 6 + MARGIN) as canvas:
+    with Canvas(width, HEADER + (len(augmented) + 1) * (height + 8) + 6 + MARGIN) as canvas:
         canvas.header(title, subtitle)
         for row, batch in enumerate([original, *augmented]):
-            y = HEADER + row * (box + 8) + 8 * (row > 0)
+            y = HEADER + row * (height + 8) + 8 * (row > 0)
             name = f"draw {row}" if row else "original"
-            canvas.text(MARGIN, y + box / 2, name, size=9.5, color=SOFT, va="center_baseline")
+            canvas.text(MARGIN, y + height / 2, name, size=9.5, color=SOFT, va="center_baseline")
             for column in range(count):
-                _place(canvas, left + column * (box + 8), y, rgb(batch[column]), box)
+                _place(canvas, left + column * (box + 8), y, rgb(batch[column]), box, height)
         return canvas.png()
 
 
-def _place(canvas: Canvas, x: float, y: float, tile: Pixels, box: float, silent: bool = False) -> None:
-    """`tile` (h, w, 3), enlarged and with a hairline around, in the middle of a square of `box` points."""
+def _place(
+    canvas: Canvas, x: float, y: float, tile: Pixels, box: float, high: float | None = None, silent: bool = False
+) -> None:
+    """`tile` (h, w, 3), enlarged and with a hairline around, in the middle of `box` by `high` (or `box`) points."""
     pixels = enlarge(tile, int(box * SCALE))
     edged = framed(_hatched(pixels.shape) if silent else pixels)
     height, width = edged.shape[:2]
-    canvas.image(x + (box - width / SCALE) / 2, y + (box - height / SCALE) / 2, edged)
+    canvas.image(x + (box - width / SCALE) / 2, y + ((high or box) - height / SCALE) / 2, edged)
+
+
+def _height(picture: Pixels, width: float) -> int:
+    """How high a picture (C, H, W) is that fits into a square of `width` points: less where it is wide."""
+    height: int = math.ceil(width * min(1.0, picture.shape[1] / picture.shape[2]))
+    return height
 
 
 def _matched(picture: Pixels, overlay: Pixels) -> Pixels:
     """The picture as large as its overlay, where that is a whole multiple, so that both are drawn at one size."""
     factor = max(1, len(overlay) // len(picture))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def _verdict(verdicts: Sequence[bool | None]) -> str:
-    """How many of several answers are right, where that is known."""
-    known = [right for right in verdicts if right is not None]
-    if len(known) < 2:
-        return "The picture, and beside it what argues for the answer."
-    text = f"{sum(known)} of the {len(known)} answers shown are right"
-    return text + ("." if all(known) else "; a mistake is framed and marked ✗.")
 
 
 def _hatched(shape: tuple[int, ...]) -> Pixels:
@@ -235,6 +253,16 @@ def _draw_signed_key(canvas: Canvas, x: float, y: float, limit: str) -> None:
     canvas.text(x, y + 22, f"−{limit}", size=9, color=SOFT)
     canvas.text(x + KEY_WIDTH / 2, y + 22, "0", size=9, color=SOFT, ha="center")
     canvas.text(x + KEY_WIDTH, y + 22, f"+{limit}", size=9, color=SOFT, ha="right")
+
+
+def _draw_heat_key(canvas: Canvas, x: float, y: float, source: str) -> None:
+    """The heat scale as overlays show it, over white and over black; beside it where the heat comes from."""
+    ramp = np.linspace(0, 1, KEY_WIDTH * SCALE)[None].repeat(5 * SCALE, 0)
+    bars = [overlay(np.full((1, *ramp.shape), ground, np.uint8), ramp) for ground in (255, 0)]
+    canvas.image(x, y, framed(np.concatenate(bars)))
+    canvas.text(x, y + 23, "none", size=9, color=SOFT)
+    canvas.text(x + KEY_WIDTH, y + 23, "most in this picture", size=9, color=SOFT, ha="right")
+    canvas.text(x + KEY_WIDTH + 20, y + 8.5, source, size=9, color=SOFT)
 
 
 def _limit(values: NDArray[np.floating]) -> float:

@@ -12,9 +12,13 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
+from convscope.runs.canvas import is_printable
+from convscope.runs.captions import percent
 from convscope.runs.environment import command_line
+from convscope.runs.layer_table import LayerRow
 
 PICTURES = ("curves", "confusion", "explain", "filters", "feature_maps")
+CHARTS = ("curves", "confusion")  # without photographs, so that a dark page may turn them dark
 FOLDED = 20  # classes; beyond, the table shows the weakest and folds the rest away
 
 
@@ -24,16 +28,6 @@ class Note:
 
     level: Literal["info", "warning"]
     text: str
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer of the network: its name, its type, the shape of its output for one picture, its parameters."""
-
-    name: str
-    type: str
-    output_shape: Sequence[int]
-    parameters: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +86,7 @@ def render_report(data: ReportData) -> str:
     All text that comes from `data` is escaped.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"count": _count, "percent": _percent, "duration": _duration}
+    environment.filters |= {"count": _count, "percent": percent, "duration": _duration}
     template = (resources.files("convscope.runs") / "report.html").read_text(encoding="utf-8")
     right, tested = int(np.trace(data.confusion)), int(data.confusion.sum())
     low, high = wilson_interval(right, tested)
@@ -105,6 +99,7 @@ def render_report(data: ReportData) -> str:
         high=high,
         chance=1 / len(data.classes),
         guess_loss=math.log(len(data.classes)),
+        charts=CHARTS,
         pictures={name: _embed(data.pictures[name]) for name in PICTURES if name in data.pictures},
         class_rows=_class_rows(data),
         folded=FOLDED,
@@ -112,6 +107,7 @@ def render_report(data: ReportData) -> str:
         layer_total=max(1, data.parameters),
         environment_rows=_flatten(data.environment),
         path=command_line([data.run]),
+        numbered=not all(map(is_printable, data.classes)),
     )
     return page.strip() + "\n"
 
@@ -149,6 +145,7 @@ def _class_rows(data: ReportData) -> list[dict[str, Any]]:
         other = int(counts.argmax())
         rows.append(
             {
+                "number": index,
                 "name": name,
                 "n": n,
                 "right": right,
@@ -200,14 +197,6 @@ def _flatten(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _count(value: float) -> str:
     """175258 as 175,258."""
     return f"{value:,.0f}"
-
-
-def _percent(share: float) -> str:
-    """0.9778 as 97.8 %; what is not all is never rounded to 100 %, nor what is not nothing to 0 %."""
-    digits = 1
-    while 0 < share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") in (0, 100):
-        digits += 1
-    return f"{100 * share:.{0 if share in (0, 1) else digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _duration(seconds: float) -> str:

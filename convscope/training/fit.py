@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from convscope.config import TrainConfig
 from convscope.data.batches import Batches, derive_seed, seeded
 from convscope.errors import ConvscopeError
+from convscope.schedules import learning_rate
 from convscope.training.checks import check_batch
 from convscope.training.optimizers import make_optimizer
 from convscope.training.precision import Arithmetic
-from convscope.training.schedules import learning_rate
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from convscope.data import load
+from convscope.errors import DataError
 from convscope.pictures import prepare
+from convscope.predict import predict
 from convscope.runs import Run
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -107,10 +109,13 @@ def test_explain_writes_a_picture_and_says_which_class(cli: Cli, copied_run: Run
     code, out, _ = cli("explain", copied_run.path, "--index", 3, "--json")
     assert code == 0
     answer = json.loads(out)
-    assert list(answer) == ["method", "layer", "target", "label", "probability", "evidence", "png"]
+    keys = ["method", "layer", "target", "label", "probability", "evidence", "png", "predicted", "true"]
+    assert list(answer) == keys
     probabilities = copied_run.probabilities(load("digits")[1].images[3:4])[0]
     assert answer["target"] == probabilities.argmax()
     assert answer["probability"] == pytest.approx(probabilities.max())
+    assert answer["predicted"] == answer["label"] == copied_run.classes[answer["target"]]
+    assert answer["true"] == str(load("digits")[1].labels[3])
     assert answer["layer"] == copied_run.model.cam_layer
     assert Path(answer["png"]).parent == copied_run.path / "views"
     with Image.open(answer["png"]) as picture:
@@ -123,6 +128,7 @@ def test_explain_writes_a_picture_and_says_which_class(cli: Cli, copied_run: Run
     assert code == 0
     assert out.startswith("grad-cam for 7 (")
     assert "at layer stem.relu" in out
+    assert out.splitlines()[1] == f"predicted {answer['predicted']}, true class {answer['true']}"
     assert out.splitlines()[-1] == str(out_file)
     assert out_file.is_file()
     assert cli("verify", copied_run.path)[0] == 0  # views are not in the manifest
@@ -132,7 +138,11 @@ def test_explain_takes_a_picture_file(cli: Cli, copied_run: Run, tmp_path: Path)
     Image.fromarray(load("digits")[1].images[0, 0]).resize((100, 80)).save(tmp_path / "mine.jpg")
     code, out, _ = cli("explain", copied_run.path, "--image", tmp_path / "mine.jpg", "--json")
     assert code == 0
-    assert "mine" in json.loads(out)["png"]
+    answer = json.loads(out)
+    assert Path(answer["png"]).name.startswith("mine-")
+    assert answer["true"] is None
+    code, out, _ = cli("explain", copied_run.path, "--image", tmp_path / "mine.jpg")
+    assert out.splitlines()[1:] == [f"predicted {answer['predicted']}", answer["png"]]
 
 
 def test_look_draws_filters_and_maps(cli: Cli, copied_run: Run) -> None:
@@ -147,6 +157,45 @@ def test_look_draws_filters_and_maps(cli: Cli, copied_run: Run) -> None:
         assert code == 0, error
         with Image.open(out.strip()) as picture:
             assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_look_lists_the_layers(cli: Cli, digits_run: Run) -> None:
+    code, out, _ = cli("look", digits_run.path, "layers")
+    assert code == 0
+    table = [line.split() for line in out.splitlines()]
+    assert table[:2] == [["layer", "type", "output", "parameters"], ["stem.conv", "Conv2D", "8×8×8", "72"]]
+    assert ["group1.0.sum", "Residual", "8×8×8"] in table  # adds without parameters
+    assert table[-1] == ["head", "Linear", "10", "170"]
+    code, out, _ = cli("look", digits_run.path, "layers", "--json")
+    rows = json.loads(out)["layers"]
+    assert [row["name"] for row in rows] == [line[0] for line in table[1:]]
+    assert list(rows[0]) == ["name", "type", "output_shape", "parameters"]
+    assert rows[0]["output_shape"] == [8, 8, 8]
+    assert sum(row["parameters"] for row in rows) == digits_run.parameters
+
+
+def test_one_bad_file_costs_no_other_answer(cli: Cli, digits_run: Run, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.png", "broken.png", "c.png", "none.png")]
+    for file, index in ((files[0], 0), (files[2], 7)):
+        Image.fromarray(load("digits")[1].images[index, 0]).save(file)
+    files[1].write_bytes(files[0].read_bytes()[:40])
+    code, out, error = cli("predict", digits_run.path, *files)
+    assert code == 1
+    assert [line.split(": ")[0] for line in out.splitlines()] == [str(files[0]), str(files[2])]
+    first, second = error.splitlines()
+    assert first.startswith(f"convscope: {files[1]}: not a picture")
+    assert second == f"convscope: {files[3]}: no such file"
+    code, out, _ = cli("predict", digits_run.path, *files, "--json")
+    assert code == 1
+    items = json.loads(out)["results"]
+    assert [item["image"] for item in items] == [str(file) for file in files]
+    assert [list(item) for item in items[1::2]] == [["image", "error"]] * 2
+    assert "no such file" in items[3]["error"]
+    expected = digits_run.probabilities(load("digits")[1].images[[0, 7]])
+    assert [item["index"] for item in items[::2]] == expected.argmax(axis=1).tolist()
+    with pytest.raises(DataError, match=r"broken\.png"):
+        predict(digits_run, files)
+    assert [answer.label for answer in predict(digits_run, files[::2])] == [item["label"] for item in items[::2]]
 
 
 def test_prove_prints_a_line_a_layer(cli: Cli, digits_run: Run) -> None:
@@ -203,9 +252,13 @@ def test_data_lists_and_describes(cli: Cli, tmp_path: Path) -> None:
         (["--frobnicate"], 2, "No such option: --frobnicate"),
         (["evaluate", "EMPTY/none"], 1, "no run folder EMPTY/none; `convscope train"),
         (["evaluate", "EMPTY"], 1, "no checkpoint EMPTY/best.pt"),
-        (["look", "RUN", "patches"], 2, "'patches' is not one of 'filters', 'maps', 'augment'"),
+        (["look", "RUN", "patches"], 2, "'patches' is not one of 'layers', 'filters', 'maps', 'augment'"),
         (["look", "RUN", "filters", "--index", "3"], 2, "look filters takes no --index"),
         (["look", "RUN", "augment", "--layer", "stem.conv"], 2, "look augment takes no --layer"),
+        (["look", "RUN", "layers", "--layer", "stem.conv"], 2, "look layers takes no --layer"),
+        (["look", "RUN", "layers", "--out", "a.png"], 2, "look layers takes no --out"),
+        (["look", "RUN", "filters", "--out", "EMPTY/a.jpg"], 2, "--out EMPTY/a.jpg: .* a name that ends in .png"),
+        (["explain", "RUN", "--index", "0", "--out", "EMPTY"], 2, "give a name that ends in .png"),
         (["explain", "RUN/best.pt", "--index", "3"], 1, "best.pt is a file; give the run folder"),
         (["explain", "RUN"], 2, "either --image FILE or --index N"),
         (["explain", "RUN", "--index", "0", "--image", "x.png"], 2, "either --image FILE or --index N"),

@@ -131,7 +131,7 @@ class TestCalls:
         copy = EvalCopy(model)
         names = [call.layer for call in copy.calls(pictures(1))]
         assert names == [call.layer for call in EvalCopy(make("gap")).calls(pictures(1))]
-        assert "features.0" in copy.leaf_modules()
+        assert "features.0" in copy.layers(pictures(1))
 
 
 class TestSecondCall:
@@ -180,9 +180,12 @@ def test_an_unknown_layer_lists_the_choices(pictures, layer):
         EvalCopy(Repeating()).forward_at(layer, pictures(1))
 
 
-def test_a_long_list_of_choices_keeps_the_last(pictures):
+def test_a_long_list_of_choices_keeps_the_last_and_says_where_all_are(pictures):
     model = nn.Sequential(*[nn.Identity() for _ in range(30)], nn.Flatten(), nn.Linear(420, 2))
-    with pytest.raises(UsageError, match=r"choose from … 6 earlier layers, 6 \(10×14\), .*, 29 \(10×14\)$"):
+    with pytest.raises(
+        UsageError,
+        match=r"choose from 6 earlier ones \(`convscope look RUN layers` lists them\), 6 \(10×14\), .*, 29 \(10×14\)$",
+    ):
         EvalCopy(model).forward_at("x", pictures(1))
 
 

@@ -36,6 +36,25 @@ def test_the_order_is_that_of_running(pictures):
     assert list(feature_maps(Reordered(), pictures(1))) == ["a", "b"]
 
 
+def test_a_sum_is_a_layer_and_a_sequence_is_not(pictures):
+    class Sum(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.branch = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
+
+        def forward(self, x):
+            return x + self.branch(x)
+
+    model, images = nn.Sequential(nn.Sequential(Sum(3), Sum(3)), nn.Identity()).eval(), pictures(2)
+    maps = feature_maps(model, images)
+    sums = ["0.0.branch.0", "0.0.branch.1", "0.0", "0.1.branch.0", "0.1.branch.1", "0.1"]
+    assert list(maps) == [*sums, "1"]
+    with torch.no_grad():
+        first = images + torch.relu(model[0][0].branch[0](images))
+        np.testing.assert_array_equal(maps["0.0"], first)
+        np.testing.assert_array_equal(maps["0.1"], model[0][1](first))
+
+
 def test_named_layers_in_the_order_asked_for_containers_too(make, pictures):
     model, images = make("gap").eval(), pictures(2)
     maps = feature_maps(model, images, ["features", "features.0"])

@@ -53,6 +53,27 @@ def test_a_picture_without_room_has_no_cam_layer() -> None:
     assert TinyResNet((1, 3, 3), 10).cam_layer is None
 
 
+@pytest.mark.parametrize("skip", [True, False])
+def test_the_residual_sums_are_layers_and_what_holds_them_is_not(skip: bool) -> None:
+    model = TinyResNet((3, 10, 6), 4, base_channels=5, skip=skip)
+    shapes = layer_shapes(model, (3, 10, 6))
+    sums = {"group1.0.sum": (5, 10, 6), "group1.1.sum": (5, 10, 6)}
+    sums |= {"group2.0.sum": (10, 5, 3), "group2.1.sum": (10, 5, 3)}
+    leaves = [name for name, module in model.named_modules() if not any(module.children())]
+    assert {name: shape for name, shape in shapes if name not in leaves} == (sums if skip else {})
+    assert len(shapes) == len(leaves) + 4 * skip
+    names = [name for name, _ in shapes]
+    if skip:
+        place = names.index("group2.0.sum")
+        assert names[place - 3 : place + 2] == [
+            "group2.0.sum.branch.norm2",
+            "group2.0.sum.shortcut.conv",
+            "group2.0.sum.shortcut.norm",
+            "group2.0.sum",
+            "group2.0.relu",
+        ]
+
+
 def test_looking_at_shapes_leaves_mode_and_statistics_alone() -> None:
     model = TinyResNet((1, 8, 8), 10, base_channels=4)
     model.group1.eval()

@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.runs.canvas import MARGIN, SCALE, Canvas, elide, enlarge, framed, rgb, signed_colors, text_width, wrap
+from convscope.runs.canvas import (
+    MARGIN,
+    SCALE,
+    Canvas,
+    class_labels,
+    elide,
+    enlarge,
+    framed,
+    is_printable,
+    rgb,
+    signed_colors,
+    text_width,
+    wrap,
+)
 
 
 def draw(width: float, height: float, pixels: np.ndarray, at: tuple[float, float], text: str = "") -> np.ndarray:
@@ -65,8 +78,31 @@ def test_threads_draw_what_one_alone_draws() -> None:
 def test_text_is_literal_in_any_script() -> None:
     assert text_width("$a$", 10) > text_width("a", 10) + 10  # two dollar signs, no formula
     assert (draw(120, 40, np.zeros((1, 1, 3), np.uint8), (0, 0), r"$\oops{ 5$ note")[20:42, 40:] < 128).any()
-    cuneiform = draw(80, 40, np.zeros((1, 1, 3), np.uint8), (0, 0), "\U00012000")  # warns of no missing glyph
-    assert (cuneiform[20:42, 40:] < 128).any()
+    assert (draw(80, 40, np.zeros((1, 1, 3), np.uint8), (0, 0), "Ωж")[20:42, 40:] < 128).any()
+
+
+UNKNOWN = "\U0001107f\uf8fe"  # a Brahmi joiner and a character for private use: no text font has both
+
+
+def test_what_no_font_has_is_drawn_and_measured_as_a_sign_of_its_own() -> None:
+    blank = np.zeros((1, 1, 3), np.uint8)
+    unknown, sign = (draw(120, 40, blank, (0, 0), f"a {text} b") for text in ("\uf8fe", "\N{REPLACEMENT CHARACTER}"))
+    np.testing.assert_array_equal(unknown, sign)  # and no warning, which pytest would have made an error
+    assert text_width("\uf8fe", 10) == text_width("\N{REPLACEMENT CHARACTER}", 10) > 0
+
+
+def test_a_class_that_cannot_be_written_goes_by_its_number() -> None:
+    assert not is_printable(UNKNOWN)
+    names = class_labels(["Käsekästchen", f"cat {UNKNOWN}", "кошка", "a very long name " * 5], 120, 10)
+    assert names[:3] == ["Käsekästchen", "no. 1", "кошка"]
+    assert names[3].startswith("a very long")
+    assert names[3].endswith("…")
+    assert text_width(names[3], 10) <= 120
+
+
+def test_letter_and_accent_are_one() -> None:
+    blank = np.zeros((1, 1, 3), np.uint8)
+    np.testing.assert_array_equal(*(draw(120, 40, blank, (0, 0), text) for text in ("Käse", "Ka\u0308se")))
 
 
 def test_text_width_is_what_is_drawn() -> None:
@@ -83,6 +119,11 @@ def test_elided_text_fits_and_begins_as_it_did(width: float) -> None:
     assert text_width(short, 10) <= width
     assert short == "an automobile" or (short.endswith("…") and "an automobile".startswith(short[:-1]))
     assert elide("cat", 90, 10) == "cat"
+
+
+def test_a_number_keeps_its_unit() -> None:
+    lines = wrap("taken for no. 5 (17.0\N{NO-BREAK SPACE}%)", text_width("taken for no. 5 (17.0", 10) + 1, 10, 3)
+    assert lines == ["taken for no. 5", "(17.0\N{NO-BREAK SPACE}%)"]
 
 
 def test_wrapped_lines_fit_and_lose_nothing_until_the_last() -> None:

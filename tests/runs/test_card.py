@@ -16,18 +16,18 @@ def rows(text: str) -> dict[str, str]:
 
 def test_it_names_the_epoch_that_was_chosen_and_the_figures(digits_run: Run) -> None:
     run = dataclasses.replace(digits_run, checkpoint=digits_run.checkpoint | {"epoch": 2})  # of three
-    text = card(run, [], 360)
+    text = card(run, [], 360).replace("\N{NO-BREAK SPACE}", " ")
     found, results = rows(text), run.results
     assert found["checkpoint chosen"] == "epoch 2"
-    assert found["best validation accuracy"] == f"{100 * results['val_accuracy']:.2f}%"
+    assert found["best validation accuracy"] == f"{100 * results['val_accuracy']:.2f} %"
     assert found["model"] == f"tiny-resnet, {results['parameters']:,} parameters"
     assert found["classes"] == "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert found["input"].startswith("1×8×8 (C×H×W)")
     assert found["training"].startswith("3 epochs of sgd, seed 0, ")
     assert text.startswith("# digits: tiny-resnet on digits\n")
     low, high = wilson_interval(round(360 * results["test_accuracy"]), 360)
-    assert f"{100 * results['test_accuracy']:.2f}% of 360 held-out test pictures are classified correctly" in text
-    assert f"(95 % interval {100 * low:.1f}% to {100 * high:.1f}%)" in text
+    assert f"{100 * results['test_accuracy']:.2f} % of 360 held-out test pictures are classified correctly" in text
+    assert f"(95 % interval {100 * low:.1f} % to {100 * high:.1f} %)" in text
 
 
 def test_the_written_card_names_the_epoch_of_the_checkpoint_and_every_file(digits_run: Run) -> None:

@@ -11,7 +11,7 @@ from convscope.explain import display_size, explain, overlay
 from convscope.models.base import layer_shapes
 from convscope.runs import Run
 from convscope.runs.canvas import HEADER, MARGIN, SCALE, enlarge
-from convscope.runs.finish import GALLERY, draw_explanations, gallery_choice, layer_rows
+from convscope.runs.finish import GALLERY, choice_text, draw_explanations, gallery_choice, layer_rows, learning_rates
 
 
 def answers(predictions: list[int], confidences: list[float], classes: int) -> np.ndarray:
@@ -44,6 +44,19 @@ def test_without_mistakes_or_without_right_answers() -> None:
     assert gallery_choice(labels, answers([0, 0, 1], [0.7, 0.9, 0.8], 2)).tolist() == [1, 2, 0]
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "text"),
+    [
+        (3, 2, "Shown: the first right answer of each class, then the most confident mistakes (framed, ✗)."),
+        (2, 4, "Shown: the first right answer of 2 of 3 classes, then the most confident mistakes (framed, ✗)."),
+        (3, 0, "Shown: the first right answer of each class."),
+        (0, 4, "Shown: the most confident mistakes (framed, ✗)."),
+    ],
+)
+def test_the_gallery_says_how_it_was_chosen(right: int, wrong: int, text: str) -> None:
+    assert choice_text([True] * right + [False] * wrong, 3) == text
+
+
 def test_the_layers_are_listed_as_they_run_and_their_parameters_are_all_there(digits_run: Run) -> None:
     rows = layer_rows(digits_run)
     assert sum(row.parameters for row in rows) == digits_run.parameters
@@ -73,3 +86,11 @@ def test_the_gallery_shows_each_picture_with_its_own_map_the_right_way_round(dig
             # a hairline runs around it
             assert np.abs(found - expected)[3:-3, 3:-3].mean() == pytest.approx(0, abs=3)
             assert np.abs(found - expected.transpose(1, 0, 2))[3:-3, 3:-3].mean() > 10
+
+
+def test_the_learning_rates_are_those_that_training_used(digits_run: Run) -> None:
+    rates, rows = learning_rates(digits_run), digits_run.metrics
+    assert len(rates) == rows[-1]["step"] > 30
+    assert [rates[int(row["step"] or 0) - 1] for row in rows] == [row["lr"] for row in rows]
+    steps = len(rates) // 3  # the recipe warms up for the first of the three epochs
+    np.testing.assert_allclose(rates[:steps], 0.1 * np.arange(1, steps + 1) / steps)

@@ -31,7 +31,7 @@ def texts(
     write_csv(folder / METRICS, rows)
     write_json(folder / RESULTS, {"test_accuracy": accuracy})
     run = Run(folder, {"classes": list("0123456789")}, nn.Identity())
-    return {note.text: note.level for note in notes(run, **HEALTHY | counts)}
+    return {note.text.replace("\N{NO-BREAK SPACE}", " "): note.level for note in notes(run, **HEALTHY | counts)}
 
 
 def test_a_healthy_run_needs_no_note(tmp_path: Path) -> None:
@@ -40,14 +40,14 @@ def test_a_healthy_run_needs_no_note(tmp_path: Path) -> None:
 
 def test_overfitting(tmp_path: Path) -> None:
     (text,) = found = texts(tmp_path, learned=0.985, held_out=0.88)
-    assert text.startswith("Training accuracy (98.5%) runs far ahead of validation accuracy (88.0%)")
+    assert text.startswith("Training accuracy (98.5 %) runs far ahead of validation accuracy (88.0 %)")
     assert found[text] == "warning"
     assert texts(tmp_path, learned=0.975, held_out=0.88) == {}
 
 
 def test_a_gap_after_few_epochs_is_not_called_overfitting(tmp_path: Path) -> None:
     (text,) = found = texts(tmp_path, learned=0.6, held_out=0.31, epochs=1)
-    assert text.startswith("Training accuracy (60.0%) is ahead of validation accuracy (31.0%), which says little")
+    assert text.startswith("Training accuracy (60.0 %) is ahead of validation accuracy (31.0 %), which says little")
     assert found[text] == "info"
 
 
@@ -60,7 +60,7 @@ def test_few_training_pictures(tmp_path: Path) -> None:
 
 def test_few_validation_pictures(tmp_path: Path) -> None:
     (text,) = found = texts(tmp_path, validation=80)
-    assert text.startswith("The validation split has only 80 pictures: one picture is 1.2% of accuracy")
+    assert text.startswith("The validation split has only 80 pictures: one picture is 1.2 % of accuracy")
     assert found[text] == "info"
     assert texts(tmp_path, validation=100) == {}
 
@@ -73,14 +73,14 @@ def test_no_validation_pictures(tmp_path: Path) -> None:
 def test_few_test_pictures(tmp_path: Path) -> None:
     """The interval of 320 right of 400 after Wilson (1927), eq. 3, with z = 1.96: 0.758 to 0.836."""
     (text,) = found = texts(tmp_path, accuracy=0.8, test=400)
-    assert text.startswith("The test set has 400 pictures, so the true accuracy lies between 75.8% and 83.6%")
+    assert text.startswith("The test set has 400 pictures, so the true accuracy lies between 75.8 % and 83.6 %")
     assert found[text] == "info"
     assert texts(tmp_path, accuracy=0.8, test=1000) == {}  # 0.774 to 0.824
 
 
 def test_near_guessing(tmp_path: Path) -> None:
     (text,) = found = texts(tmp_path, accuracy=0.149)
-    assert text.startswith("Test accuracy is near what guessing gives (10.0%): the network has not learned")
+    assert text.startswith("Test accuracy is near what guessing gives (10.0 %): the network has not learned")
     assert found[text] == "warning"
     assert texts(tmp_path, accuracy=0.151) == {}
 

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from convscope.runs import plots
-from convscope.runs.report import LayerRow, Note, ReportData, render_report, wilson_interval
+from convscope.runs.layer_table import LayerRow
+from convscope.runs.report import Note, ReportData, render_report, wilson_interval
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -78,11 +79,11 @@ def drawn() -> dict[str, bytes]:
         for epoch in range(1, 6)
     ]
     return {
-        "curves": plots.curves(rows),
+        "curves": plots.curves(rows, np.linspace(0.1, 0, 20)),
         "confusion": plots.confusion(MATRIX, CLASSES),
         "filters": plots.filters(rng.normal(size=(8, 1, 3, 3)), "stem.conv"),
-        "feature_maps": plots.feature_maps(digits[0], {"stem.conv": rng.normal(size=(8, 8, 8))}, "One picture"),
-        "explain": plots.explanation_gallery(digits, overlays, "abcd", [True] * 4),
+        "feature_maps": plots.feature_maps(digits[0], {"stem.conv": rng.normal(size=(8, 8, 8))}, ["One picture"]),
+        "explain": plots.explanation_gallery(digits, overlays, "abcd", [True] * 4, "grad-cam"),
     }
 
 
@@ -104,7 +105,7 @@ def report_data(**changes: Any) -> ReportData:
         pictures=drawn(),
         config_yaml="data:\n  name: digits & <b>letters</b>\n",
         environment={"platform": "Linux", "threads": 2, "packages": {"numpy": "2.4.0"}, "command": None},
-        notes=[Note("warning", "Training runs far ahead."), Note("info", "Small < large.")],
+        notes=[Note("warning", "Training runs far ahead."), Note("info", "Small < large: `convscope smoke`.")],
         explain_index=3,
     )
     return replace(data, **changes)
@@ -171,7 +172,7 @@ def test_the_numbers_are_there(source: str) -> None:
         f"{HOSTILE} 10 5 50.0 % cat 3×",
         "8 × 8 × 8",
         "Take care. Training runs far ahead.",
-        "Note. Small < large.",
+        "Note. Small < large: convscope smoke.",
         "convscope explain runs/digits-20250101-120000 --index 3",
         "convscope prove runs/digits-20250101-120000",
         "numpy 2.4.0",
@@ -371,7 +372,7 @@ def test_a_browser_shows_it_without_sideways_scrolling_on_a_phone(tmp_path: Path
 def test_a_browser_paints_it_light_and_dark(tmp_path: Path, source: str) -> None:
     report = tmp_path / "report.html"
     report.write_text(source, encoding="utf-8")
-    grounds = []
+    shots = []
     for scheme in (1, 0):  # Blink's numbers for light and dark
         shot = tmp_path / f"{scheme}.png"
         chromium(
@@ -383,8 +384,33 @@ def test_a_browser_paints_it_light_and_dark(tmp_path: Path, source: str) -> None
         )
         picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
         assert picture.shape == (1600, 1200, 3)
-        assert picture.std() > 20
-        grounds.append(picture[5, 5].mean())
-        assert (picture == (0x00, 0x72, 0xB2)).all(axis=-1).any()  # the blue of a curve: the pictures are there
-    assert grounds[0] > 240
-    assert grounds[1] < 40
+        shots.append(picture)
+    light, dark = shots
+    assert light[5, 5].mean() > 240
+    assert dark[5, 5].mean() < 40
+    curve = (light == (0x00, 0x72, 0xB2)).all(axis=-1)  # the picture is there
+    assert curve.sum() > 300
+    assert (dark[curve] @ [0.2126, 0.7152, 0.0722] > 110).mean() > 0.9  # light lines on the dark card
+    assert (dark[curve][:, 2] > dark[curve][:, 0] + 50).mean() > 0.9  # still blue
+    rows, columns = np.nonzero(curve)
+    assert np.median(dark[rows.min() : rows.max(), columns.min() : columns.max()]) < 40
+
+
+def test_only_charts_turn_dark(source: str) -> None:
+    """A photograph or its heat with turned colours would be another picture."""
+    figures = re.findall(r"<figure( class=\"chart\")?>\s*<div [^>]*aria-label=\"([A-Za-z ]+), scrollable", source)
+    assert [(name, bool(chart)) for chart, name in figures] == [
+        ("Curves", True),
+        ("Confusion", True),
+        ("Explain", False),
+        ("Filters", False),
+        ("Feature maps", False),
+    ]
+
+
+def test_a_name_that_no_font_can_draw_stands_beside_its_number(source: str) -> None:
+    assert "no. " not in text_of(source)
+    words = text_of(render_report(report_data(classes=["cat", "dog", "\U00012000"])))
+    assert "no. 2 \U00012000 10 5 50.0" in words
+    assert "no. 0 cat" in words
+    assert "call a class by its number" in words
