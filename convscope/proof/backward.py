@@ -24,12 +24,13 @@ from convscope.proof.walk import run_backward, run_forward
 
 NOISE = 2.0**-44  # of the largest gradient of all: what is left of a sum that cancels to zero, 2⁹ float64 roundings
 MEMORY = 2**29  # bytes for the batch
+CamMethod = Callable[[Layer, str, Array], tuple[Array, NDArray[np.int64]]]
 STEPS = 2  # a first step has no momentum yet: the second one shows it
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What both sides are given: float64 pictures, (N, C, H, W), already normalised; labels int64 (N,); how to learn."""
+    """What both sides are given: float64 pictures, (N, C, H, W), normalised; labels, int64 (N,); how to learn."""
 
     x: Array
     labels: NDArray[np.int64]
@@ -105,8 +106,12 @@ def numpy_gradients(network: Layer, batch: Batch) -> dict[str, Array]:
     return {"input": dx, **named_arrays(network, lambda layer: layer.grads)}
 
 
-def compare_steps(twins: Twins, batch: Batch) -> tuple[Difference, ...]:
-    """`STEPS` training steps of SGD on the batch, and what they change: every parameter and running statistic."""
+def compare_steps(twins: Twins, batch: Batch, optimizer: type[SGD] = SGD) -> tuple[Difference, ...]:
+    """`STEPS` training steps of SGD on the batch, and what they change: every parameter and running statistic.
+
+    The settings are the run's as `training` hands them to PyTorch: Nesterov's momentum, decay on matrices and kernels.
+    `optimizer` is the one to hold against PyTorch's.
+    """
     config = batch.config
     before = torch_state(twins.model)
     weights = [p for p in twins.model.parameters() if p.ndim > 1]
@@ -120,7 +125,7 @@ def compare_steps(twins: Twins, batch: Batch) -> tuple[Difference, ...]:
     )
     params = twins.network.params
     decayed = [name for name, value in params.items() if value.ndim > 1]
-    ours = SGD(params, config.lr, momentum, nesterov, config.weight_decay, decayed)
+    ours = optimizer(params, config.lr, momentum, nesterov, config.weight_decay, decayed)
     for _ in range(STEPS):
         found = torch_gradients(twins.model, batch)
         for name, parameter in twins.model.named_parameters():
@@ -138,12 +143,15 @@ def compare_steps(twins: Twins, batch: Batch) -> tuple[Difference, ...]:
     return tuple(compared)
 
 
-def compare_grad_cam(twins: Twins, batch: Batch) -> Difference | None:
-    """The signed map at the model's CAM layer for the predicted class; None where the model has no such layer."""
+def compare_grad_cam(twins: Twins, batch: Batch, method: CamMethod | None = None) -> Difference | None:
+    """The signed map at the model's CAM layer for the predicted class; None where the model has no such layer.
+
+    `method` is the one to hold against `explain`, by default `numpy_grad_cam`.
+    """
     layer = getattr(twins.model, "cam_layer", None)
     if layer is None:
         return None
-    ours, targets = numpy_grad_cam(twins.network, layer, batch.x)
+    ours, targets = (method or numpy_grad_cam)(twins.network, layer, batch.x)
     theirs = explain(twins.model, torch.from_numpy(batch.x), target=targets, layer=layer).maps
     allowed = (FLOAT64 + 2.0**-24) * largest(theirs)  # `explain` hands its maps out rounded to float32
     return difference(layer, "Grad-CAM", ours, theirs, allowed)

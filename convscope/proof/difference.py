@@ -61,4 +61,4 @@ class Tie:
 
 def largest(x: Array) -> float:
     """The largest absolute value, NaN if there is one, 0 for no values; without a copy of `x`."""
-    return float(np.maximum(x.max(initial=0), -x.min(initial=0)))
+    return float(np.maximum(x.max(initial=0), 0 - x.min(initial=0)))

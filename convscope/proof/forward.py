@@ -30,8 +30,8 @@ class Forward:
     disputes: tuple[Tie, ...]
 
 
-def replay(run: Run, model: nn.Module, network: Layer, images: NDArray[np.uint8]) -> Forward:
-    """Run `images`, uint8 (N, C, H, W), through both, as many at once as fit into `MEMORY`.
+def replay(run: Run, model: nn.Module, network: Layer, images: NDArray[np.uint8], memory: int = MEMORY) -> Forward:
+    """Run `images`, uint8 (N, C, H, W), through both, as many at once as fit into `memory` bytes.
 
     Each NumPy layer gets the output of the NumPy layer before it, never PyTorch's, so rounding errors add up as they
     would in any second implementation.
@@ -42,7 +42,7 @@ def replay(run: Run, model: nn.Module, network: Layer, images: NDArray[np.uint8]
     """
     few = run.preprocess(images[:MEASURED]).cpu()
     rounding = forward_rounding(model, network, few)
-    at_once = max(1, MEMORY // bytes_a_picture(network, few[:1].numpy()))
+    at_once = max(1, memory // bytes_a_picture(network, few[:1].numpy()))
     found: dict[str, Difference] = {}
     disputes: list[Tie] = []
     for start in range(0, len(images), at_once):
