@@ -40,9 +40,10 @@ def replay(run: Run, model: nn.Module, network: Layer, images: NDArray[np.uint8]
         model: float32 on the CPU, in eval mode; nobody else's meanwhile.
         network: float32, in eval mode.
     """
-    few = run.preprocess(images[:MEASURED]).cpu()
+    one = run.preprocess(images[:1]).cpu().numpy()
+    at_once = max(1, memory // bytes_a_picture(network, one))
+    few = run.preprocess(images[: min(MEASURED, at_once)]).cpu()
     rounding = forward_rounding(model, network, few)
-    at_once = max(1, memory // bytes_a_picture(network, few[:1].numpy()))
     found: dict[str, Difference] = {}
     disputes: list[Tie] = []
     for start in range(0, len(images), at_once):
