@@ -88,9 +88,9 @@ TWINS = {
     "conv, dilation": nn.Conv2d(4, 2, (2, 3), dilation=(3, 2)),
     "conv, same": nn.Conv2d(4, 3, (3, 5), padding="same", dilation=(1, 2)),
     "conv, valid": nn.Conv2d(4, 3, 3, padding="valid"),
-    "max pool": nn.MaxPool2d((3, 2), stride=(2, 3), padding=1, ceil_mode=True),
+    "max pool": nn.MaxPool2d((2, 3), stride=(2, 4), padding=(0, 1), ceil_mode=True),  # the last row hangs over
     "max pool, floor": nn.MaxPool2d(2),
-    "average pool": nn.AvgPool2d(3, stride=2, padding=1, ceil_mode=True, count_include_pad=False),
+    "average pool": nn.AvgPool2d((2, 3), 2, padding=(0, 1), ceil_mode=True, count_include_pad=False),
     "average pool, padding counted": nn.AvgPool2d((2, 3), padding=1),
     "global pool": nn.AdaptiveAvgPool2d(1),
     "global pool, pair": nn.AdaptiveAvgPool2d((1, 1)),

@@ -132,6 +132,16 @@ def test_a_wrong_map_is_told_from_grad_cam(untrained, batch: Batch, method) -> N
     assert wrong.name == "group2.1.relu"
 
 
+@pytest.mark.parametrize("layer", ["stem.norm", "group1.0.sum", "group2.0.sum.shortcut.conv", "group2.0.sum.branch.norm2"])
+def test_the_map_at_any_layer(untrained, batch: Batch, layer: str) -> None:
+    pair = twins(untrained("tiny-resnet", base_channels=4), False)
+    pair.model.cam_layer = layer
+    found = compare_grad_cam(pair, batch)
+    assert found is not None
+    assert found.ok
+    assert found.scale > 1e-4
+
+
 def test_a_model_without_a_cam_layer_has_no_map(untrained, batch: Batch) -> None:
     pair = twins(untrained("tiny-resnet", base_channels=4), False)
     pair.model.cam_layer = None

@@ -29,6 +29,8 @@ def test_chunks_change_nothing_but_the_memory(untrained, pictures) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert max(peaks) < 10 * one
+    with pytest.raises(RuntimeError, match="no forward to go back through"):  # nothing was kept for a backward pass
+        network.layers[-1].backward(np.zeros((8, 6), np.float32))
     assert peaks[1] < 1.05 * peaks[0]
     assert [layer.name for layer in parts.layers] == [layer.name for layer in whole.layers]
     for part, all_ in zip(parts.layers, whole.layers, strict=True):
