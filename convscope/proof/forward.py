@@ -13,7 +13,7 @@ from convscope.proof.rounding import CEILING, SAFETY, forward_rounding, observe
 from convscope.proof.walk import run_forward
 from convscope.runs import Run
 
-MEMORY = 2**27  # bytes for the pictures replayed at once
+MEMORY = 2**26  # bytes for the pictures replayed at once; more is slower, the outputs leave the cache
 MEASURED = 8  # pictures whose rounding is measured
 
 

@@ -132,7 +132,9 @@ def test_a_wrong_map_is_told_from_grad_cam(untrained, batch: Batch, method) -> N
     assert wrong.name == "group2.1.relu"
 
 
-@pytest.mark.parametrize("layer", ["stem.norm", "group1.0.sum", "group2.0.sum.shortcut.conv", "group2.0.sum.branch.norm2"])
+@pytest.mark.parametrize(
+    "layer", ["stem.norm", "group1.0.sum", "group2.0.sum.shortcut.conv", "group2.0.sum.branch.norm2"]
+)
 def test_the_map_at_any_layer(untrained, batch: Batch, layer: str) -> None:
     pair = twins(untrained("tiny-resnet", base_channels=4), False)
     pair.model.cam_layer = layer
