@@ -1,9 +1,16 @@
 """A PyTorch model in, the same network made of `numpy_nn` layers out; what it does not know it refuses by name.
 
-A layer type costs one function here: it receives the module and returns the NumPy layer with the weights in it.
+A layer type costs one function: it receives the module and its dotted name and returns the NumPy layer with the weights
+in it. What the NumPy layer cannot do is refused, so that a conversion never computes something else in silence:
+
+    @converts(nn.Softplus)
+    def softplus(module: nn.Softplus, name: str) -> numpy_nn.Layer:
+        require(module, name, beta=1)
+        return Softplus()
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +18,18 @@ from torch import Tensor, nn
 
 from convscope import layers, numpy_nn
 from convscope.errors import UsageError
+from convscope.numpy_nn.shapes import IntPair
 
 Array = NDArray[np.float32] | NDArray[np.float64]
+Converter = TypeVar("Converter", bound=Callable[..., numpy_nn.Layer])
+
+CONVERTERS: dict[type[nn.Module], Callable[..., numpy_nn.Layer]] = {
+    layers.Flatten: lambda module, name: numpy_nn.Flatten(),
+    nn.Dropout: lambda module, name: numpy_nn.Dropout(module.p),
+    nn.Identity: lambda module, name: numpy_nn.Sequential(),
+    nn.ReLU: lambda module, name: numpy_nn.ReLU(),
+    nn.Tanh: lambda module, name: numpy_nn.Tanh(),
+}
 
 
 def to_numpy(model: nn.Module) -> numpy_nn.Layer:
@@ -22,117 +39,154 @@ def to_numpy(model: nn.Module) -> numpy_nn.Layer:
     model's mode (train or eval).
 
     Raises:
-        UsageError: a module of a type that has no counterpart here, one that stands in two places, or one with hooks
-            that may change what it computes; the message gives its name and type.
+        UsageError: a module of a type, or with a setting, that has no counterpart here, one that stands in two places,
+            or one with hooks that may change what it computes; the message gives its name and type.
     """
     names: dict[nn.Module, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if (first := names.setdefault(module, name)) != name:
-            raise UsageError(f"cannot replay {name} in NumPy: it is {first} once more; give each place its own layer")
+            raise refusal(name, f"it is {first} once more; give each place its own layer")
         if module._forward_hooks or module._forward_pre_hooks:
-            raise UsageError(f"cannot replay {name or 'the model'} in NumPy: it has forward hooks; remove them first")
-    return _convert(model, "")
+            raise refusal(name, "it has forward hooks; remove them first")
+    return convert(model, "")
 
 
-def _convert(model: nn.Module, name: str) -> numpy_nn.Layer:
-    """The counterpart of one module and all below it."""
-    convert = CONVERTERS.get(type(model))
-    if convert is None:
-        if isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward:
-            convert = _sequential
+def converts(*kinds: type[nn.Module]) -> Callable[[Converter], Converter]:
+    """Decorator: the function ``(module, name) -> numpy_nn layer`` for modules of exactly these types."""
+
+    def register(converter: Converter) -> Converter:
+        CONVERTERS.update(dict.fromkeys(kinds, converter))
+        return converter
+
+    return register
+
+
+def convert(module: nn.Module, name: str) -> numpy_nn.Layer:
+    """The counterpart of one module and all below it, for a converter that holds other layers."""
+    converter = CONVERTERS.get(type(module))
+    if converter is None:
+        if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+            converter = _sequential
         else:
-            known = ", ".join(sorted(cls.__name__ for cls in CONVERTERS))
-            raise UsageError(
-                f"cannot replay {name or 'the model'} in NumPy: unknown layer type {type(model).__name__}; "
-                f"known are {known} and sequences of these"
-            )
-    layer = convert(model, name)
+            known = ", ".join(sorted({cls.__name__ for cls in CONVERTERS}))
+            raise refusal(name, f"unknown layer type {type(module).__name__}; known are {known} and sequences of these")
+    layer = converter(module, name)
     layer.name = name
-    return layer.train() if model.training else layer.eval()
+    return layer.train() if module.training else layer.eval()
 
 
+def require(module: nn.Module, name: str, **settings: object) -> None:
+    """Refuse a module with another setting than `numpy_nn` computes; a setting is a value, or a tuple of choices."""
+    for setting, known in settings.items():
+        value = getattr(module, setting)
+        choices = known if isinstance(known, tuple) else (known,)
+        if value not in choices:
+            expected = " or ".join(map(repr, choices))
+            raise refusal(name, f"{type(module).__name__} with {setting}={value!r}; only {expected} is known")
+
+
+def refusal(name: str, why: str) -> UsageError:
+    """The error that names the module."""
+    return UsageError(f"cannot replay {name or 'the model'} in NumPy: {why}")
+
+
+def with_parameters(layer: numpy_nn.Layer, module: nn.Module) -> numpy_nn.Layer:
+    """`layer` holding copies of the module's own parameters, which go by the same names in both."""
+    for key, parameter in module.named_parameters(recurse=False):
+        layer.params[key] = array(parameter)
+    return layer
+
+
+def array(tensor: Tensor) -> Array:
+    """A copy as a NumPy array."""
+    return np.array(tensor.detach().cpu().numpy())
+
+
+@converts(nn.Sequential)
 def _sequential(module: nn.Module, name: str) -> numpy_nn.Layer:
     prefix = f"{name}." if name else ""
-    return numpy_nn.Sequential(*(_convert(child, prefix + key) for key, child in module.named_children()))
+    return numpy_nn.Sequential(*(convert(child, prefix + key) for key, child in module.named_children()))
 
 
+@converts(layers.Residual)
 def _residual(module: layers.Residual, name: str) -> numpy_nn.Layer:
-    branch = _convert(module.branch, f"{name}.branch")
-    shortcut = None if module.shortcut is None else _convert(module.shortcut, f"{name}.shortcut")
+    prefix = f"{name}." if name else ""
+    branch = convert(module.branch, f"{prefix}branch")
+    shortcut = None if module.shortcut is None else convert(module.shortcut, f"{prefix}shortcut")
     return numpy_nn.Residual(branch, shortcut)
 
 
-def _conv2d(module: layers.Conv2D, name: str) -> numpy_nn.Layer:
+@converts(layers.Conv2D, nn.Conv2d)
+def _conv2d(module: layers.Conv2D | nn.Conv2d, name: str) -> numpy_nn.Layer:
+    more: dict[str, Any] = {}
+    if isinstance(module, nn.Conv2d):
+        require(module, name, padding_mode="zeros")
+        more = {"dilation": module.dilation, "groups": module.groups}
     layer = numpy_nn.Conv2D(
         module.in_channels,
         module.out_channels,
-        module.kernel_size,
-        module.stride,
-        module.padding,
+        (module.kernel_size[0], module.kernel_size[1]),
+        (module.stride[0], module.stride[1]),
+        0 if module.padding == "valid" else cast(IntPair | str, module.padding),
         bias=module.bias is not None,
+        **more,
     )
-    return _with_parameters(layer, module)
+    return with_parameters(layer, module)
 
 
+@converts(layers.MaxPool2D)
 def _max_pool(module: layers.MaxPool2D, name: str) -> numpy_nn.Layer:
     return numpy_nn.MaxPool2D(module.kernel_size, module.stride, module.padding)
 
 
+@converts(nn.MaxPool2d)
+def _torch_max_pool(module: nn.MaxPool2d, name: str) -> numpy_nn.Layer:
+    require(module, name, dilation=(1, (1, 1)), return_indices=False)
+    return numpy_nn.MaxPool2D(module.kernel_size, module.stride, module.padding, module.ceil_mode)
+
+
+@converts(layers.AveragePool2D)
 def _average_pool(module: layers.AveragePool2D, name: str) -> numpy_nn.Layer:
     return numpy_nn.AveragePool2D(module.kernel_size, module.stride, module.padding)
 
 
+@converts(nn.AvgPool2d)
+def _torch_average_pool(module: nn.AvgPool2d, name: str) -> numpy_nn.Layer:
+    require(module, name, divisor_override=None)
+    return numpy_nn.AveragePool2D(
+        module.kernel_size, module.stride, module.padding, module.ceil_mode, module.count_include_pad
+    )
+
+
+@converts(nn.AdaptiveAvgPool2d)
 def _global_average_pool(module: nn.AdaptiveAvgPool2d, name: str) -> numpy_nn.Layer:
-    if module.output_size not in (1, (1, 1)):
-        raise UsageError(
-            f"cannot replay {name} in NumPy: AdaptiveAvgPool2d({module.output_size}); only output size 1 is known"
-        )
+    require(module, name, output_size=(1, (1, 1)))
     return numpy_nn.GlobalAveragePool2D()
 
 
+@converts(nn.Flatten)
+def _flatten(module: nn.Flatten, name: str) -> numpy_nn.Layer:
+    require(module, name, start_dim=1, end_dim=-1)
+    return numpy_nn.Flatten()
+
+
+@converts(nn.GELU)
 def _gelu(module: nn.GELU, name: str) -> numpy_nn.Layer:
-    if module.approximate != "none":
-        raise UsageError(f"cannot replay {name} in NumPy: GELU by {module.approximate}; only the exact one is known")
+    require(module, name, approximate="none")
     return numpy_nn.GELU()
 
 
+@converts(nn.BatchNorm2d)
 def _batch_norm(module: nn.BatchNorm2d, name: str) -> numpy_nn.Layer:
-    mean, var = module.running_mean, module.running_var
-    if module.momentum is None or not module.affine or mean is None or var is None:
-        raise UsageError(f"cannot replay {name} in NumPy: {module} lacks weights, momentum or running statistics")
+    require(module, name, affine=True, track_running_stats=True)
+    if module.momentum is None or module.running_mean is None or module.running_var is None:
+        raise refusal(name, f"{module} lacks momentum or running statistics; only a fixed momentum is known")
     layer = numpy_nn.BatchNorm2D(module.num_features, module.eps, module.momentum)
-    layer.running_mean, layer.running_var = _array(mean), _array(var)
-    return _with_parameters(layer, module)
+    layer.running_mean, layer.running_var = array(module.running_mean), array(module.running_var)
+    return with_parameters(layer, module)
 
 
+@converts(nn.Linear)
 def _linear(module: nn.Linear, name: str) -> numpy_nn.Layer:
     layer = numpy_nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
-    return _with_parameters(layer, module)
-
-
-def _with_parameters(layer: numpy_nn.Layer, module: nn.Module) -> numpy_nn.Layer:
-    """`layer` holding copies of the module's own parameters, which go by the same names in both."""
-    for key, parameter in module.named_parameters(recurse=False):
-        layer.params[key] = _array(parameter)
-    return layer
-
-
-def _array(tensor: Tensor) -> Array:
-    return np.array(tensor.detach().cpu().numpy())
-
-
-CONVERTERS: dict[type[nn.Module], Callable[..., numpy_nn.Layer]] = {
-    layers.AveragePool2D: _average_pool,
-    layers.Conv2D: _conv2d,
-    layers.Flatten: lambda module, name: numpy_nn.Flatten(),
-    layers.MaxPool2D: _max_pool,
-    layers.Residual: _residual,
-    nn.AdaptiveAvgPool2d: _global_average_pool,
-    nn.BatchNorm2d: _batch_norm,
-    nn.Dropout: lambda module, name: numpy_nn.Dropout(module.p),
-    nn.GELU: _gelu,
-    nn.Linear: _linear,
-    nn.ReLU: lambda module, name: numpy_nn.ReLU(),
-    nn.Sequential: _sequential,
-    nn.Tanh: lambda module, name: numpy_nn.Tanh(),
-}
+    return with_parameters(layer, module)

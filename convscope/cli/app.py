@@ -210,22 +210,32 @@ def look(
 @app.command()
 def prove(
     run: RunFolder,
-    images: Annotated[int, typer.Option(min=1, help="How many test pictures to replay.")] = 64,
+    images: Annotated[
+        str, typer.Option(metavar="N|all", help="How many pictures of the test set to replay, the first N.")
+    ] = "64",
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Go backward too: gradients, an optimiser step, Grad-CAM.")
+    ] = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Replay the network in NumPy, layer by layer.
 
-    Prints the largest difference from PyTorch at every layer; exits 1 where one is over tolerance.
+    Prints the largest difference from PyTorch at every layer; exits 1 where float32 rounding cannot explain one.
+    --gradients compares, in float64, every gradient in train and in eval mode, two steps of SGD with momentum under
+    the run's settings, BatchNorm's running statistics, and the Grad-CAM map.
     """
     from convscope.cli import show
     from convscope.data import load_configured
     from convscope.proof import prove
     from convscope.runs import load_run
 
+    if images != "all" and not (images.isdecimal() and int(images)):
+        raise UsageError(f"--images got {images!r}: expected a whole number of at least 1, or all")
     opened = load_run(run)
     _, test = load_configured(opened.config.data, data_dir)
-    proof = prove(opened, test.images[:images])
+    count = len(test) if images == "all" else int(images)
+    proof = prove(opened, test.images[:count], labels=test.labels[:count] if gradients else None)
     show.proof(opened, proof, json)
     if not proof.ok:
         raise typer.Exit(1)

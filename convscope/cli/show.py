@@ -1,6 +1,7 @@
 """Results in, text on standard output out: a table for a person, or one JSON object for a machine."""
 
 import json as json_module
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ if TYPE_CHECKING:  # showing needs none of these at run time
     from convscope.data import ImageSet
     from convscope.evaluate import Evaluation
     from convscope.predict import Prediction, Unreadable
-    from convscope.proof import Proof
+    from convscope.proof import Difference, Proof
     from convscope.runs import Run
     from convscope.runs.layer_table import LayerRow
     from convscope.smoke import Smoke
@@ -117,30 +118,87 @@ def view(values: dict[str, Any], json: bool) -> None:
 
 
 def proof(run: "Run", result: "Proof", json: bool) -> None:
-    """A line a layer: how far NumPy and PyTorch lie apart."""
+    """A line a layer: how far NumPy and PyTorch lie apart; then a line for each thing of the backward pass."""
     if json:
-        layers = [{"name": d.name, "max_abs_diff": d.max_abs_diff} for d in result.layers]
-        return _json(
-            {
-                "run": str(run.path),
-                "ok": result.ok,
-                "max_abs_diff": result.max_abs_diff,
-                "layers": layers,
-                "images": result.images,
-                "same_predictions": result.same_predictions,
-            }
-        )
-    rows = [
-        [d.name, d.kind, f"{d.max_abs_diff:.1e}", f"{d.scale:.3g}", "" if d.ok else "OVER TOLERANCE"]
-        for d in result.layers
-    ]
-    _table(["layer", "replayed by", "largest difference", "largest value", ""], rows)
+        return _json(_proof_values(run, result))
+    header = ["replayed by", "largest difference", "relative", "allowed", ""]
+    _table(["layer", *header], [_difference_row(d) for d in result.layers])
     print(
-        f"\n{result.images} pictures, every layer in NumPy: largest difference {result.max_abs_diff:.1e}, "
+        f"\n{_pictures(result.images)}, every layer in NumPy: largest difference {result.max_abs_diff:.1e}, "
         f"{'the same predictions' if result.same_predictions else 'DIFFERENT PREDICTIONS'}"
     )
+    for tie in result.ties:
+        print(
+            f"picture {tie.index} is a tie below rounding: {run.classes[tie.numpy_class]} in NumPy, "
+            f"{run.classes[tie.torch_class]} in PyTorch, {tie.margin:.1e} apart"
+        )
+    if (found := result.gradients) is not None:
+        for title, differences in (
+            ("gradient, train mode", found.train),
+            ("gradient, eval mode", found.eval),
+            ("after two steps of SGD", found.step),
+            ("Grad-CAM", () if found.grad_cam is None else (found.grad_cam,)),
+        ):
+            print()
+            if differences:
+                _table([title, "what", *header[1:]], [_difference_row(d) for d in differences])
+        print(f"\nbackward: the first {_pictures(found.images)}, both sides in float64")
+        if found.dropout:
+            print(f"dropout: PyTorch was given the masks that NumPy drew, at {', '.join(found.dropout)}")
+        if found.grad_cam is None:
+            print("Grad-CAM: not compared, this network has no layer of at least 4×4")
     if not result.ok:
-        print(f"not proved: {_first_bad(result)}", file=sys.stderr)
+        print(f"not proved: {result.problem}", file=sys.stderr)
+
+
+def _proof_values(run: "Run", result: "Proof") -> dict[str, Any]:
+    """The JSON object of `prove`; its keys are described in docs/architecture.md."""
+    found = result.gradients
+    return {
+        "max_abs_diff": _number(result.max_abs_diff),
+        "layers": [_difference_values(d) for d in result.layers],
+        "images": result.images,
+        "same_predictions": result.same_predictions,
+        "ties": [
+            {"index": t.index, "numpy": t.numpy_class, "torch": t.torch_class, "margin": t.margin} for t in result.ties
+        ],
+        "gradients": found
+        and {
+            "images": found.images,
+            "train": [_difference_values(d) for d in found.train],
+            "eval": [_difference_values(d) for d in found.eval],
+            "dropout_masks_shared": list(found.dropout),
+        },
+        "step": found and [_difference_values(d) for d in found.step],
+        "grad_cam": found and found.grad_cam and _difference_values(found.grad_cam),
+        "ok": result.ok,
+        "problem": result.problem or None,
+        "run": str(run.path),
+    }
+
+
+def _difference_values(d: "Difference") -> dict[str, Any]:
+    """One comparison, for a machine; what is no number is null."""
+    return {
+        "name": d.name,
+        "max_abs_diff": _number(d.max_abs_diff),
+        "relative": _number(d.relative),
+        "allowed": _number(d.allowed),
+        "ok": d.ok,
+    }
+
+
+def _difference_row(d: "Difference") -> list[str]:
+    """One comparison, for a person."""
+    allowed = d.allowed / d.scale if d.scale else 0.0
+    return [
+        d.name,
+        d.kind,
+        f"{d.max_abs_diff:.1e}",
+        f"{d.relative:.1e}",
+        f"{allowed:.1e}",
+        "" if d.ok else "OVER TOLERANCE",
+    ]
 
 
 def verification(folder: Path, result: "Verification", json: bool) -> None:
@@ -209,9 +267,13 @@ def files(name: str, paths: Sequence[Path], json: bool) -> None:
     print("\n".join(map(str, paths)) or f"{name} needs no file")
 
 
-def _first_bad(result: "Proof") -> str:
-    bad = next((d for d in result.layers if not d.ok), None)
-    return f"{bad.name} is the first layer over tolerance" if bad else "the predictions differ"
+def _pictures(number: int) -> str:
+    return f"{number:,} picture{'s' * (number != 1)}"
+
+
+def _number(value: float) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _share(part: int, whole: int) -> str:
@@ -222,7 +284,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; the first left-aligned, numbers right-aligned."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     numeric = [
-        i > 0 and all(row[i][:1].isdigit() or row[i] in ("", "–", "nan") for row in rows) for i in range(len(header))
+        i > 0 and all(row[i][:1].isdigit() or row[i] in ("", "–", "nan", "inf") for row in rows)
+        for i in range(len(header))
     ]
     for row in [header, *rows]:
         cells = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)]

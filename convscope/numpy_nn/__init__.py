@@ -11,9 +11,11 @@ from convscope.numpy_nn.loss import CrossEntropyLoss
 from convscope.numpy_nn.naive import conv2d_naive
 from convscope.numpy_nn.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from convscope.numpy_nn.sequential import Residual, Sequential
+from convscope.numpy_nn.sgd import SGD
 
 __all__ = [
     "GELU",
+    "SGD",
     "AveragePool2D",
     "BatchNorm2D",
     "Conv2D",

@@ -29,7 +29,7 @@ def main() -> int:
     print("from above, dx the one that goes on below.")
     for example in (convolution, columns, max_pooling, average_pooling, batch_norm, activations):
         example()
-    for example in (linear, dropout, cross_entropy, network):
+    for example in (linear, dropout, cross_entropy, descent, network):
         example()
     return compare()
 
@@ -117,6 +117,17 @@ def cross_entropy() -> None:
     value = loss(logits, labels)
     print(beside(("logits", logits), "and", ("labels", labels[:, None]), "→", ("dlogits", loss.backward())))
     print(f"\n  loss = {value:.4f}; who knows nothing about 3 classes has log 3 = {np.log(3):.4f}")
+
+
+def descent() -> None:
+    heading("SGD(params, lr=0.1, momentum=0.9)", "down the slope of p², and on by the way it already has")
+    params = {"p": np.array([1.0])}
+    sgd = ours.SGD(params, lr=0.1, momentum=0.9)
+    path = [params["p"].copy()]
+    for _ in range(7):
+        sgd.step({"p": 2 * params["p"]})  # the derivative of p²
+        path.append(params["p"].copy())
+    row("p", np.concatenate(path))
 
 
 def network() -> None:

@@ -18,7 +18,9 @@ class Layer(ABC):
     `x` and the parameters are remembered, not copied: do not change them in place between `forward` and
     `backward` (PyTorch asks the same).
 
-    A subclass writes `_forward` and `_backward`; this class checks what goes into them.
+    A subclass writes `_forward` and `_backward`; this class checks what goes into them. Arrays that `_forward` keeps
+    for `_backward` go into attributes with a leading underscore, and nothing else does: with ``remember=False``
+    those are dropped again.
 
     Attributes:
         params: learnable arrays under PyTorch's names, made in float64; live: what is assigned or changed
@@ -35,13 +37,19 @@ class Layer(ABC):
         self.grads: MutableMapping[str, Array] = {}
         self.training = True
         self._result: tuple[tuple[int, ...], np.dtype[Any]] | None = None  # of the last forward: shape, dtype
+        self._remember = True  # as the forward now running was told
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, remember: bool = True) -> Array:
         """The same as `forward`."""
-        return self.forward(x)
+        return self.forward(x, remember)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, remember: bool = True) -> Array:
         """Compute the output, and remember what `backward` will need.
+
+        Args:
+            x: float32 or float64.
+            remember: False keeps nothing for `backward`, which then refuses: a network that is only used takes the
+                memory of one layer at a time, not of all.
 
         Raises:
             ValueError: `x` is not float32 or float64, or its shape does not fit; the message shows it.
@@ -49,8 +57,12 @@ class Layer(ABC):
         x = np.asarray(x)
         check_float(type(self).__name__, x)
         self._result = None  # should _forward fail, backward must not answer for an earlier input
+        self._remember = remember
         y = self._forward(x)
-        self._result = y.shape, y.dtype
+        if remember:
+            self._result = y.shape, y.dtype
+        else:
+            self._forget()
         return _apart(y, x)
 
     def backward(self, dy: Array) -> Array:
@@ -90,6 +102,11 @@ class Layer(ABC):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in self.params.items())
         return f"{type(self).__name__}({shapes})"
+
+    def _forget(self) -> None:
+        """Drop the arrays that `_forward` kept."""
+        for name in [n for n, value in vars(self).items() if n.startswith("_") and isinstance(value, np.ndarray)]:
+            delattr(self, name)
 
     def _param(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """The parameter as it is now, in `dtype`; ValueError if someone put one of another shape there."""

@@ -149,7 +149,7 @@ class Sequential(Composite):
 
     def _forward(self, x: Array) -> Array:
         for layer in self.layers:
-            x = layer.forward(x)
+            x = layer.forward(x, self._remember)
         return x
 
     def _backward(self, dy: Array) -> Array:
@@ -187,8 +187,8 @@ class Residual(Composite):
         self.shortcut = shortcut
 
     def _forward(self, x: Array) -> Array:
-        added = self.branch.forward(x)
-        kept = x if self.shortcut is None else self.shortcut.forward(x)
+        added = self.branch.forward(x, self._remember)
+        kept = x if self.shortcut is None else self.shortcut.forward(x, self._remember)
         if added.shape != kept.shape:
             advice = "give it a shortcut that projects the input" if self.shortcut is None else "they must agree"
             raise ValueError(

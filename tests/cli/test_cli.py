@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from convscope.data import load
@@ -201,13 +202,46 @@ def test_one_bad_file_costs_no_other_answer(cli: Cli, digits_run: Run, tmp_path:
 def test_prove_prints_a_line_a_layer(cli: Cli, digits_run: Run) -> None:
     code, out, _ = cli("prove", digits_run.path, "--images", 10)
     assert code == 0
-    assert re.search(r"^stem\.conv +Conv2D +\d\.\de-\d\d", out, re.MULTILINE)
+    assert re.search(r"^stem\.conv +Conv2D +\d\.\de-\d\d +\d\.\de-\d\d +\d\.\de-\d\d$", out, re.MULTILINE)
     assert "10 pictures, every layer in NumPy" in out
-    code, out, _ = cli("prove", digits_run.path, "--json", "--images", 10)
+    assert "gradient" not in out
+    code, out, _ = cli("prove", digits_run.path, "--json", "--images", "all")
+    assert code == 0
     answer = json.loads(out)
+    assert list(answer)[:4] == ["max_abs_diff", "layers", "images", "same_predictions"]
     assert answer["same_predictions"] is True
-    assert answer["images"] == 10
+    assert answer["images"] == 360
     assert answer["max_abs_diff"] == max(layer["max_abs_diff"] for layer in answer["layers"])
+    assert answer["gradients"] is answer["step"] is answer["grad_cam"] is None
+
+
+def test_prove_goes_backward_too(cli: Cli, digits_run: Run) -> None:
+    code, out, error = cli("prove", digits_run.path, "--images", 8, "--gradients")
+    assert code == 0, error
+    for line in (r"^input +gradient ", r"^stem\.norm\.running_var +running statistic ", r"^group2\.1\.relu +Grad-CAM "):
+        assert re.search(line, out, re.MULTILINE), line
+    assert "backward: the first 8 pictures, both sides in float64" in out
+    code, out, _ = cli("prove", digits_run.path, "--images", 8, "--gradients", "--json")
+    answer = json.loads(out)
+    assert list(answer["layers"][0])[:3] == ["name", "max_abs_diff", "relative"]
+    assert [d["name"] for d in answer["gradients"]["train"]] == [d["name"] for d in answer["gradients"]["eval"]]
+    assert answer["gradients"]["images"] == 8
+    assert answer["grad_cam"]["name"] == "group2.1.relu"
+    assert {d["name"] for d in answer["step"]} >= {"stem.conv.weight", "stem.norm.running_mean"}
+    assert answer["ok"] is True
+
+
+def test_prove_exits_1_and_names_the_culprit(cli: Cli, copied_run: Run) -> None:
+    """A network whose BatchNorm takes 10⁶ off and adds it again: of what is left, float32 keeps a digit or two."""
+    checkpoint = torch.load(copied_run.path / "best.pt", weights_only=True)
+    state, norm = checkpoint["model_state"], "group1.0.sum.branch.norm2."
+    state[norm + "running_mean"] += 1e6
+    state[norm + "bias"] += 1e6 / torch.sqrt(state[norm + "running_var"] + 1e-5) * state[norm + "weight"]
+    torch.save(checkpoint, copied_run.path / "best.pt")
+    code, out, error = cli("prove", copied_run.path, "--images", 20)
+    assert code == 1
+    assert "OVER TOLERANCE" in out
+    assert re.match(r"not proved: layer group1\.0\.sum(\.branch\.norm2)? is .* off, rounding explains", error)
 
 
 def test_verify_lists_what_is_wrong(cli: Cli, copied_run: Run) -> None:
@@ -270,7 +304,8 @@ def test_data_lists_and_describes(cli: Cli, tmp_path: Path) -> None:
         (["explain", "RUN", "--index", "0", "--method", "magic"], 2, "unknown explanation method 'magic'"),
         (["look", "RUN", "filters", "--layer", "stem.relu"], 2, "stem.relu"),
         (["predict", "RUN", "EMPTY/none.png"], 1, "none.png: no such file"),
-        (["prove", "RUN", "--images", "0"], 2, "--images"),
+        (["prove", "RUN", "--images", "0"], 2, "--images got '0': expected a whole number of at least 1, or all"),
+        (["prove", "RUN", "--images", "some"], 2, "--images got 'some'"),
         (["data", "info", "imagenet"], 2, "unknown data set 'imagenet'; choose from digits"),
         (["verify", "EMPTY/none"], 1, "no run folder"),
     ],

@@ -196,3 +196,26 @@ def test_layers_do_not_share_their_state():
     assert two.name == ""
     assert two.training
     assert two.params["weight"].any()
+
+
+def test_a_forward_that_is_not_remembered_gives_the_same_and_keeps_nothing(case):
+    layer, x, dy = case
+    layer.eval()
+    y, dx = layer(x), layer.backward(dy)
+    assert np.array_equal(layer(x, remember=False), y)
+    assert not [*held_arrays(layer)]
+    with pytest.raises(RuntimeError, match=f"{type(layer).__name__}.backward has no forward to go back through"):
+        layer.backward(dy)
+    assert np.array_equal(layer(x), y)  # and again as if nothing had been
+    assert np.array_equal(layer.backward(dy), dx)
+
+
+def held_arrays(layer):
+    """Names of the arrays that a layer, or one within, holds besides parameters and running statistics."""
+    for child in getattr(layer, "children", {}).values():
+        yield from held_arrays(child)
+    yield from (
+        name
+        for name, value in vars(layer).items()
+        if isinstance(value, np.ndarray) and name not in ("running_mean", "running_var")
+    )
