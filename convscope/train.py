@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from convscope.config import RunConfig, load_config, override
-from convscope.data import ImageSet, load_configured
+from convscope.data import ImageSet, hold_out, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, seeded
 from convscope.errors import UsageError
@@ -162,19 +162,6 @@ def choose_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise UsageError(f"train.device {name!r} cannot be used here ({reason}); choose auto or cpu") from None
     return name
-
-
-def hold_out(pictures: ImageSet, config: RunConfig) -> tuple[ImageSet, ImageSet | None]:
-    """(training, validation): first the subset, then the validation split carved from it."""
-    if config.data.subset is not None:
-        pictures = pictures.subset(config.data.subset, config.train.seed)
-    share = config.data.val_fraction
-    held = round(share * len(pictures))
-    if share and not held:
-        raise UsageError(f"data.val_fraction={share:g} of {len(pictures)} pictures is not one; give 0 or more")
-    if len(pictures) - held < 2:
-        raise UsageError(f"{len(pictures)} pictures less {held} for validation leave too few to train on (2)")
-    return pictures.split(held, config.train.seed) if held else (pictures, None)
 
 
 def picture_settings(pictures: ImageSet, crop: Crop | None) -> dict[str, Any]:

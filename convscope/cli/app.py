@@ -203,15 +203,16 @@ def prove(
 
 
 @app.command()
-def verify(run: RunFolder, json: Json = False) -> None:
+def verify(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None:
     """Check every artefact of a run.
 
-    Each must exist, open, have the right shapes and the hash on record; exits 1 with the list.
+    Each must exist, open, have the right shapes and the hash on record, and the accuracies must come out again from
+    best.pt, if the data set is on this machine; exits 1 with the list.
     """
     from convscope.cli import show
     from convscope.verify import verify
 
-    report = verify(run)
+    report = verify(run, data_dir)
     show.verification(run, report, json)
     if not report.ok:
         raise typer.Exit(1)

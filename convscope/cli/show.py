@@ -124,22 +124,20 @@ def proof(run: "Run", result: "Proof", json: bool) -> None:
 
 
 def verification(folder: Path, result: "Verification", json: bool) -> None:
-    """A line a check; what is wrong goes to standard error as well."""
+    """A line a check: ok, FAILED with what is wrong, or skipped with the reason (in JSON, `ok` is then null)."""
+    checks = result.checks
     if json:
-        return _json(
-            {
-                "run": str(folder),
-                "ok": result.ok,
-                "checks": [{"name": c.name, "ok": c.ok, "problem": c.problem} for c in result.checks],
-            }
-        )
-    for check in result.checks:
-        print(f"{'ok     ' if check.ok else 'FAILED '}{check.name}{'' if check.ok else ': ' + check.problem}")
-    failed = sum(not check.ok for check in result.checks)
-    print(
-        f"\n{folder}: "
-        + (f"{failed} of {len(result.checks)} checks failed" if failed else f"all {len(result.checks)} checks passed")
-    )
+        rows = [{**asdict(check), "ok": None if check.skipped else check.ok} for check in checks]
+        return _json({"run": str(folder), "ok": result.ok, "checks": rows})
+    for check in checks:
+        word = "FAILED" if check.problem else "skipped" if check.skipped else "ok"
+        print(f"{word:<8}{check.name}" + (f": {reason}" if (reason := check.problem or check.skipped) else ""))
+    failed, skipped = (sum(map(bool, kind)) for kind in zip(*((c.problem, c.skipped) for c in checks), strict=True))
+    if failed:
+        verdict = f"{failed} of {len(checks)} checks failed"
+    else:
+        verdict = f"{len(checks) - skipped} checks passed" if skipped else f"all {len(checks)} checks passed"
+    print(f"\n{folder}: {verdict}" + (f", {skipped} could not be made here" if skipped else ""))
 
 
 def smoke(result: "Smoke", json: bool) -> None:

@@ -167,7 +167,7 @@ def test_verify_lists_what_is_wrong(cli: Cli, copied_run: Run) -> None:
     (copied_run.path / "plots" / "curves.png").write_bytes(b"")
     code, out, _ = cli("verify", copied_run.path)
     assert code == 1
-    assert "FAILED plots/curves.png opens: not a picture" in out
+    assert "FAILED  plots/curves.png opens: not a picture" in out
     code, out, _ = cli("verify", copied_run.path, "--json")
     assert code == 1
     answer = json.loads(out)
