@@ -55,7 +55,8 @@ class Verification:
 def verify(folder: Path, data_dir: Path | None = None) -> Verification:
     """Check every artefact of a run folder; goes on after a failure, so that the list is complete.
 
-    Losses and accuracies are computed again from `best.pt`, if the run's data set is on this machine; nothing is downloaded.
+    Losses and accuracies are computed again from `best.pt`, if the run's data set is on this machine; nothing is
+    downloaded.
 
     Args:
         data_dir: where the data set lies, and nowhere else.

@@ -219,6 +219,28 @@ def verify(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None
 
 
 @app.command()
+def doctor(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="A run folder, finished or not.", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Find the classic mistakes, and say what to do about each.
+
+    Looks at this machine and, with RUN, at the run: checkpoint, training, pictures, and the model on test pictures.
+    Exits 1 where there is a problem. For a model and a batch of your own: convscope.doctor.examine.
+    """
+    from convscope.cli import show
+    from convscope.doctor import examine_environment, examine_run
+
+    groups = {} if run is None else {str(run): examine_run(run, data_dir)}
+    if not show.findings({"this machine": examine_environment(), **groups}, json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def smoke(json: Json = False) -> None:
     """Check that a network learns on this machine.
 

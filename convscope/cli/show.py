@@ -2,13 +2,15 @@
 
 import json as json_module
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # showing needs none of these at run time
     from convscope.data import ImageSet
+    from convscope.doctor import Finding
     from convscope.evaluate import Evaluation
     from convscope.predict import Prediction
     from convscope.proof import Proof
@@ -138,6 +140,26 @@ def verification(folder: Path, result: "Verification", json: bool) -> None:
     else:
         verdict = f"{len(checks) - skipped} checks passed" if skipped else f"all {len(checks)} checks passed"
     print(f"\n{folder}: {verdict}" + (f", {skipped} could not be made here" if skipped else ""))
+
+
+def findings(groups: Mapping[str, "Sequence[Finding]"], json: bool) -> bool:
+    """A line a finding, below what it is about, and a line what to do; returns whether there is no problem."""
+    counts = Counter(finding.severity for found in groups.values() for finding in found)
+    if json:
+        rows = [{"about": about, **asdict(finding)} for about, found in groups.items() for finding in found]
+        _json({"ok": not counts["problem"], "findings": rows})
+        return not counts["problem"]
+    for about, found in groups.items():
+        print(about)
+        for finding in found:
+            word = finding.severity if finding.severity == "fine" else finding.severity.upper()
+            print(f"  {word:<7}  {finding.name:<13}  {finding.seen}")
+            if finding.advice:
+                print(f"{'':26}-> {finding.advice}")
+        print()
+    words = [f"{n} {name}{'' if n == 1 else 's'}" for name in ("problem", "warning") if (n := counts[name])]
+    print(", ".join([*words, f"{counts['fine']} fine"]) if words else f"all {counts['fine']} checks fine")
+    return not counts["problem"]
 
 
 def smoke(result: "Smoke", json: bool) -> None:

@@ -15,16 +15,16 @@ SETTLED = 4  # epochs; before, validation lags behind for reasons of its own
 
 @dataclass(frozen=True)
 class Remark:
-    """What was seen in a run and what to make of it or do about it, in whole sentences."""
+    """What was seen in a run and, of a warning, what to do about it, in whole sentences."""
 
     level: Literal["info", "warning"]
     seen: str
-    advice: str
+    advice: str = ""
 
     @property
     def note(self) -> Note:
         """Both in one text, as card and report print it."""
-        return Note(self.level, f"{self.seen} {self.advice}")
+        return Note(self.level, f"{self.seen} {self.advice}".rstrip())
 
 
 def notes(run: Run, training: int, validation: int, test: int) -> list[Note]:
@@ -38,22 +38,23 @@ def notes(run: Run, training: int, validation: int, test: int) -> list[Note]:
 
 
 def overfitting(run: Run) -> Iterator[Remark]:
-    """Training accuracy far ahead of validation accuracy at the end."""
+    """Training accuracy far ahead of validation accuracy at the end; of test accuracy where nothing is held out."""
     last = run.metrics[-1]
-    held_out, learned = last["val_accuracy"], last["train_accuracy"] or 0.0
-    if held_out is None or learned - held_out <= FAR_AHEAD:
+    learned, held_out, which = last["train_accuracy"] or 0.0, last["val_accuracy"], "validation"
+    if held_out is None:
+        held_out, which = run.results["test_accuracy"], "test"
+    if learned - held_out <= FAR_AHEAD:
         return
     if len(run.metrics) < SETTLED:
         yield Remark(
             "info",
-            f"Training accuracy ({learned:.1%}) is ahead of validation accuracy ({held_out:.1%}), "
-            "which says little after so few epochs:",
-            "BatchNorm's running statistics have not settled yet.",
+            f"Training accuracy ({learned:.1%}) is ahead of {which} accuracy ({held_out:.1%}), "
+            "which says little after so few epochs: BatchNorm's running statistics have not settled yet.",
         )
     else:
         yield Remark(
             "warning",
-            f"Training accuracy ({learned:.1%}) runs far ahead of validation accuracy ({held_out:.1%}): the network "
+            f"Training accuracy ({learned:.1%}) runs far ahead of {which} accuracy ({held_out:.1%}): the network "
             "has learned its training pictures by heart rather than what they have in common.",
             "More pictures, stronger data.augment, a larger train.weight_decay or fewer epochs narrow the gap.",
         )
@@ -72,13 +73,13 @@ def few_pictures(run: Run, training: int, validation: int, test: int) -> Iterato
     if validation == 0:
         yield Remark(
             "info",
-            "Nothing was held out for validation (data.val_fraction=0), so best.pt is simply the last epoch,",
-            "and nothing but the test set says how well the network generalises.",
+            "Nothing was held out for validation (data.val_fraction=0), so best.pt is simply the last epoch, and "
+            "nothing but the test set says how well the network generalises.",
         )
     elif validation < FEW_VALIDATION:
         yield Remark(
             "info",
-            f"The validation split has only {validation} pictures: one picture is {1 / validation:.1%} of accuracy,",
+            f"The validation split has only {validation} pictures: one picture is {1 / validation:.1%} of accuracy, "
             "so the choice of the best epoch is partly luck.",
         )
     right = round(run.results["test_accuracy"] * test)
@@ -87,8 +88,7 @@ def few_pictures(run: Run, training: int, validation: int, test: int) -> Iterato
         yield Remark(
             "info",
             f"The test set has {test:,} pictures, so the true accuracy lies between {low:.1%} and {high:.1%} "
-            "(95 % interval);",
-            "a smaller difference from another run means nothing.",
+            "(95 % interval); a smaller difference from another run means nothing.",
         )
 
 

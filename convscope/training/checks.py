@@ -13,7 +13,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something a network cannot learn from: `about` values, layout or labels, what was `seen`, and what to do (`advice`)."""
+    """Something a network cannot learn from: it is `about` values, layout or labels."""
 
     about: str
     seen: str
@@ -39,7 +39,7 @@ def mistakes(images: Tensor, labels: Tensor, in_shape: Shape, num_classes: int |
     """What is wrong with a batch: dtype, layout and values of the pictures, then the labels.
 
     Args:
-        images, labels, in_shape, num_classes: as for `check_batch`; without `num_classes`, any label from 0 up is right.
+        images, labels, in_shape, num_classes: as for `check_batch`; None allows any label from 0 up.
     """
     yield from _in_pictures(images, in_shape)
     yield from _in_labels(labels, len(images), num_classes)
