@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # showing needs none of these at run time
@@ -153,9 +154,10 @@ def findings(groups: Mapping[str, "Sequence[Finding]"], json: bool) -> bool:
         print(about)
         for finding in found:
             word = finding.severity if finding.severity == "fine" else finding.severity.upper()
-            print(f"  {word:<7}  {finding.name:<13}  {finding.seen}")
-            if finding.advice:
-                print(f"{'':26}-> {finding.advice}")
+            head = f"  {word:<7}  {finding.name:<13}  "
+            for start, text in ((head, finding.seen), (" " * len(head) + "-> ", finding.advice)):
+                if text:
+                    print(fill(text, 100, initial_indent=start, subsequent_indent=" " * len(start)))
         print()
     words = [f"{n} {name}{'' if n == 1 else 's'}" for name in ("problem", "warning") if (n := counts[name])]
     print(", ".join([*words, f"{counts['fine']} fine"]) if words else f"all {counts['fine']} checks fine")

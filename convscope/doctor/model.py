@@ -111,10 +111,10 @@ def _mode(model: nn.Module, images: Tensor, logits: Tensor) -> Finding:
         wrong = f"{mode}, and so the model refuses this batch: {str(error).splitlines()[0]}"
         return Finding("mode", "problem", f"{wrong.rstrip('.')}.", advice)
     if not isinstance(logits, Tensor) or not isinstance(as_it_is, Tensor) or as_it_is.shape != logits.shape:
-        return Finding("mode", "fine", f"{mode}.")
+        return Finding("mode", "fine", f"{mode}; without logits nothing can be compared.")
     difference, scale = float((as_it_is - logits).abs().max()), float(logits.abs().max())
     if not difference > SAME * scale:
-        return Finding("mode", "fine", f"{mode}; the answers are those of eval mode.")
+        return Finding("mode", "fine", "The answers are those of eval mode.")
     changed = int((as_it_is.argmax(-1) != logits.argmax(-1)).sum())
     wrong = f"{mode}: logits are off by up to {difference:.2g}, and {changed} of {len(logits)} predictions change."
     return Finding("mode", "problem", wrong, advice)

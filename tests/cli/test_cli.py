@@ -55,7 +55,7 @@ def test_help_is_quick_and_names_every_command() -> None:
         done = convscope("--help")
         best = min(best, time.perf_counter() - started)
     assert best < 0.4
-    for command in ("train", "evaluate", "predict", "explain", "look", "prove", "verify", "smoke", "data"):
+    for command in ("train", "evaluate", "predict", "explain", "look", "prove", "verify", "doctor", "smoke", "data"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE), command
     assert convscope().stdout == done.stdout
 
