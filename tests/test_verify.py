@@ -187,6 +187,7 @@ def test_only_computing_again_notices(copied_run: Run, damage: Callable[[Path], 
     write_manifest(copied_run.path)
     wrong = problems(copied_run.path)
     assert wrong.keys() == found.keys()
+    assert not any(check.skipped for check in verify(copied_run.path).checks)
     for check, problem in found.items():
         assert re.search(problem, wrong[check])
 
@@ -241,7 +242,9 @@ def test_without_the_pictures_the_check_is_skipped_and_says_why(tmp_path: Path, 
     assert verify(run.path).ok
 
 
-def test_a_data_set_that_would_be_downloaded_is_not(tmp_path: Path, data_dir: Path, cli: Cli) -> None:
+def test_a_data_set_that_would_be_downloaded_is_not(
+    tmp_path: Path, data_dir: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = {"data__subset": 100, "train__epochs": 1}
     run = train("mnist-lenet5", out=tmp_path / "run", data_dir=data_dir, **small)
     assert verify(run.path, data_dir).ok
@@ -249,6 +252,11 @@ def test_a_data_set_that_would_be_downloaded_is_not(tmp_path: Path, data_dir: Pa
     assert code == 0
     assert f"skipped {VALIDATION}: the data set is not at hand (mnist: found no mnist/train-images" in out
     assert f"skipped {VALIDATION}" not in cli("verify", run.path, "--data-dir", data_dir)[1]
+    monkeypatch.delenv("CONVSCOPE_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert all("or let `convscope data fetch mnist` download it" in reason for reason in problems(run.path).values())
+    assert verify(run.path).ok
+    assert not (tmp_path / "cache").exists()
 
 
 def write_pictures(folder: Path) -> Path:

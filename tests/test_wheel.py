@@ -52,7 +52,8 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     pins = CHECKOUT / "constraints.txt"
-    run(programs / "python", "-m", "pip", "install", "--quiet", "-c", pins, wheel, cwd=folder)
+    # most of PyTorch is never imported here, so compiling all of it would be time lost
+    run(programs / "python", "-m", "pip", "install", "--quiet", "--no-compile", "-c", pins, wheel, cwd=folder)
     yield programs
     shutil.rmtree(folder)  # more than a gigabyte, which pytest would keep three times over
 

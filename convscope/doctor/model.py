@@ -50,7 +50,7 @@ def examine(
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(96, 2))
         >>> bytes_, labels = randint(0, 256, (8, 6, 5, 3)), randint(0, 2, (8,))
         >>> [finding.seen for finding in examine(model, bytes_, labels) if finding.severity == "problem"]
-        ['The pictures are torch.int64.', 'The pictures are channels-last (8, 6, 5, 3).']
+        ['The pictures are channels-last (8, 6, 5, 3).', 'The pictures are torch.int64.']
     """
     pictures, truth = _tensor("images", images), _tensor("labels", labels)
     if not pictures.ndim or not len(pictures):

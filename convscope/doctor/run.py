@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from convscope.data import ImageSet, hold_out, load_at_hand
-from convscope.doctor.finding import Finding
+from convscope.doctor.finding import Finding, sentence
 from convscope.doctor.model import examine
 from convscope.errors import ConvscopeError
 from convscope.models import build_model
@@ -85,28 +85,24 @@ def check_checkpoint(path: Path) -> Finding:
         checkpoint = load_checkpoint(path)
     except ConvscopeError as error:
         advice = "Train again, or copy the run folder again; a training leaves its first checkpoint after one epoch."
-        return Finding("checkpoint", "problem", f"{_capital(str(error))}.", advice)
+        return Finding("checkpoint", "problem", sentence(str(error)), advice)
     named, shape, classes = checkpoint["model"], tuple(checkpoint["input_shape"]), len(checkpoint["classes"])
     state: dict[str, Tensor] = checkpoint["model_state"]
+    advice = (
+        f"The weights fit {_fitting(state, shape, classes)}. Take the checkpoint of the model that you mean, "
+        "or build the model that these weights were trained in."
+    )
     try:
         expected = build_model(named["name"], shape, classes, **named["options"]).state_dict()
     except ConvscopeError as error:
-        advice = (
-            f"The weights fit {_fitting(state, shape, classes)}: give the checkpoint that model's name and options."
-        )
         return Finding("checkpoint", "problem", f"Its model cannot be built: {error}.", advice)
     differences = _differences(expected, state)
     if not differences:
         return Finding("checkpoint", "fine", f"The weights fit {named['name']}, {len(state)} tensors.")
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     options = "".join(f", {key}={value}" for key, value in named["options"].items())
-    return Finding(
-        "checkpoint",
-        "problem",
-        f"The weights do not fit {named['name']}{options}: {'; '.join(differences[:3])}{more}.",
-        f"The weights fit {_fitting(state, shape, classes)}. Take the checkpoint of the model that you mean, "
-        "or build the model that these weights were trained in.",
-    )
+    seen = f"The weights do not fit {named['name']}{options}: {'; '.join(differences[:3])}{more}."
+    return Finding("checkpoint", "problem", seen, advice)
 
 
 def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
@@ -144,27 +140,29 @@ def check_training(folder: Path) -> Finding:
         )
         return Finding("training", "problem", f"There is no {METRICS}: no epoch was ever finished.", advice)
     run = Run(folder, {}, nn.Identity())  # only its records are read: the checkpoint may be another's
-    slower = "Train again with a smaller train.lr or a longer train.warmup."
+    lower = "train again with a smaller train.lr or a longer train.warmup"
+    finished = (folder / RESULTS).exists()
     try:
         rows = run.metrics
-        losses = [row["train_loss"] or 0.0 for row in rows]
-        broken = [
-            i for i, row in enumerate(rows, 1) if not all(math.isfinite(v) for v in row.values() if v is not None)
-        ]
-        if not rows:
-            raise ConvscopeError(f"{folder / METRICS} has no row")
-    except (ConvscopeError, KeyError) as error:
-        return Finding(
-            "training", "problem", f"The records cannot be read: {error}.", "Copy the run again, or train again."
-        )
+        if not rows or not {"train_loss", "train_accuracy", "val_accuracy"} <= rows[0].keys():
+            raise ConvscopeError(f"{folder / METRICS} has no row, or lacks columns")
+        if finished and not 0 <= run.results.get("test_accuracy", -1) <= 1:
+            raise ConvscopeError(f"{folder / RESULTS} has no test accuracy in [0, 1]")
+    except (ConvscopeError, TypeError) as error:
+        advice = "Copy the run again, or train again."
+        return Finding("training", "problem", f"The records cannot be read: {error}.", advice)
+    losses = [row["train_loss"] or 0.0 for row in rows]
+    broken = [i for i, row in enumerate(rows, 1) if not all(math.isfinite(v) for v in row.values() if v is not None)]
     if broken:
-        return Finding("training", "problem", f"The metrics of epoch {broken[0]} contain NaN or infinity.", slower)
+        return Finding(
+            "training", "problem", f"The metrics of epoch {broken[0]} contain NaN or infinity.", sentence(lower)
+        )
     if (classes := _classes(folder)) and losses[-1] > DIVERGED * math.log(classes):
         seen = f"The training loss ended at {losses[-1]:.3g}; guessing gives {math.log(classes):.3g}: it has diverged."
-        return Finding("training", "problem", seen, slower)
-    if not (folder / RESULTS).exists():
+        return Finding("training", "problem", seen, sentence(lower))
+    if not finished:
         seen = f"The training stopped after epoch {len(rows)}: there is no {RESULTS}."
-        advice = f"If it was interrupted, train again; if the loss became nan: {slower[0].lower()}{slower[1:]}"
+        advice = f"If it was interrupted, `convscope train --resume {folder}` goes on; if the loss became nan: {lower}."
         return Finding("training", "problem", seen, advice)
     return Finding("training", "fine", f"{len(rows)} epochs, training loss {losses[0]:.3f} to {losses[-1]:.3f}.")
 
@@ -208,7 +206,3 @@ def _classes(folder: Path) -> int | None:
         return len(load_checkpoint(folder / BEST)["classes"])
     except ConvscopeError:
         return None
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

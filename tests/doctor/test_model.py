@@ -1,5 +1,7 @@
 """Each classic mistake, really made on a real model or batch, is named; a sound model gets no alarm."""
 
+import doctest
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -287,6 +289,10 @@ def test_numbers_of_classes_may_be_said(digits_run: Run, digits: tuple[ImageSet,
 def test_what_is_no_batch_is_refused(images: Any) -> None:
     with pytest.raises(UsageError, match="images"):
         examine(small_network(), images, [0])
+
+
+def test_the_example_in_the_docstring_is_true() -> None:
+    assert doctest.testmod(sys.modules["convscope.doctor.model"]) == (0, 4)
 
 
 def test_a_finding_belongs_to_a_check_and_has_advice_unless_fine() -> None:

@@ -138,6 +138,12 @@ def test_records_of_a_training_that_diverged(copied_run: Run) -> None:
     assert problems(copied_run.path)["training"].startswith("The records cannot be read: ")
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "3", '{"test_accuracy": 99.4}', '{"test_accuracy": "high"}'])
+def test_results_that_cannot_be_read(copied_run: Run, content: str) -> None:
+    (copied_run.path / "results.json").write_text(content)
+    assert problems(copied_run.path)["training"].startswith("The records cannot be read: ")
+
+
 def test_a_training_that_was_stopped(copied_run: Run) -> None:
     (copied_run.path / "results.json").unlink()
     assert problems(copied_run.path) == {"training": "The training stopped after epoch 3: there is no results.json."}
