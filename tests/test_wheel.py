@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).parent.parent
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith("CONVSCOPE_") and name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    if not name.startswith(("CONVSCOPE_", "PYTHON")) and name != "VIRTUAL_ENV"
 }
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     run(sys.executable, "-m", "venv", folder, cwd=folder)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     pins = CHECKOUT / "constraints.txt"
-    # most of PyTorch is never imported here, so compiling all of it would be time lost
+    # most of PyTorch is never imported here; what is, is compiled when it is first
     run(programs / "python", "-m", "pip", "install", "--quiet", "--no-compile", "-c", pins, wheel, cwd=folder)
     yield programs
     shutil.rmtree(folder)  # more than a gigabyte, which pytest would keep three times over

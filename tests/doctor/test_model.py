@@ -232,6 +232,10 @@ def test_too_few_pictures_to_tell_are_no_problem(digits: tuple[ImageSet, ImageSe
     severity, seen = bad(examine(model, images, wrong))["accuracy"]
     assert severity == "warning"
     assert seen.startswith("1 of 4 pictures are right (25.0%; 95 % interval 4.6% to 69.9%)")
+    images, _ = batch_of(digits[1], 30)
+    wrong = (model(images).argmax(1) + 1) % 10
+    assert bad(examine(model, images[:29], wrong[:29]))["accuracy"][0] == "warning"
+    assert bad(examine(model, images, wrong))["accuracy"][0] == "problem"
 
 
 def test_all_right_on_a_handful(digits: tuple[ImageSet, ImageSet]) -> None:
@@ -241,6 +245,10 @@ def test_all_right_on_a_handful(digits: tuple[ImageSet, ImageSet]) -> None:
     assert bad(found) == {"accuracy": ("warning", "8 of 8 pictures are right (100.0%; 95 % interval 67.6% to 100.0%).")}
     (advice,) = [finding.advice for finding in found if finding.advice]
     assert "at least 30" in advice
+    images, labels = batch_of(digits[0], 30)
+    model = trained(images, labels, lr=0.5, steps=100)
+    assert bad(examine(model, images[:29], labels[:29])).keys() == {"accuracy"}
+    assert bad(examine(model, images, labels)) == {}
 
 
 def test_blank_heatmaps(digits_run: Run, digits: tuple[ImageSet, ImageSet]) -> None:
