@@ -1,6 +1,5 @@
 """This machine passes; each thing that may be wrong with one is told with its number and what to do."""
 
-import os
 import re
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def test_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that not even root can write to")  # noqa: PTH112
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that not even root can write to")
 def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
     locked = Path("/proc/self")
     finding = check_disk(locked, tmp_path)
