@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from convscope.config import RunConfig, differences, load_config, override
-from convscope.data import ImageSet, load_configured
+from convscope.data import ImageSet, hold_out, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, seeded
 from convscope.errors import ConvscopeError, StoppedError, UsageError
@@ -245,19 +245,6 @@ def best_row(rows: list[Epoch]) -> int:
 def out_of_patience(rows: list[Epoch], patience: int | None) -> bool:
     """Whether the last `patience` epochs were all no better than one before them."""
     return patience is not None and len(rows) - 1 - best_row(rows) >= patience
-
-
-def hold_out(pictures: ImageSet, config: RunConfig) -> tuple[ImageSet, ImageSet | None]:
-    """(training, validation): first the subset, then the validation split carved from it."""
-    if config.data.subset is not None:
-        pictures = pictures.subset(config.data.subset, config.train.seed)
-    share = config.data.val_fraction
-    held = round(share * len(pictures))
-    if share and not held:
-        raise UsageError(f"data.val_fraction={share:g} of {len(pictures)} pictures is not one; give 0 or more")
-    if len(pictures) - held < 2:
-        raise UsageError(f"{len(pictures)} pictures less {held} for validation leave too few to train on (2)")
-    return pictures.split(held, config.train.seed) if held else (pictures, None)
 
 
 def picture_settings(pictures: ImageSet, crop: Crop | None) -> dict[str, Any]:

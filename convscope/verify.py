@@ -1,35 +1,43 @@
-"""A run folder in, a list of checks out: every artefact exists, opens, has the right shapes and the hash on record."""
+"""A run folder in, a list of checks out: every artefact exists, opens and says what its checkpoint says again."""
 
 import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from convscope.config import load_config
+from convscope.data import ImageSet, hold_out, load_at_hand
 from convscope.errors import ConvscopeError, UsageError
-from convscope.runs import artifacts, load_run
+from convscope.runs import Run, artifacts, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.training import Epoch
 
 COLUMNS = [field.name for field in fields(Epoch)]
+LOSS_TOLERANCE = 1e-3  # relative: another machine sums in another order, and the trainer's batches were others
+OWN_PICTURES = "folder"  # the data set whose pictures a user may have changed since
+
+
+class SkippedError(Exception):
+    """A check cannot be made here, through no fault of the run's; the message says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; `problem` is empty where it is as it should be."""
+    """One thing looked at: `problem` says what is wrong with it, `skipped` why it could not be looked at here."""
 
     name: str
-    problem: str
+    problem: str = ""
+    skipped: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problem
+        """Whether it was looked at and nothing is wrong."""
+        return not self.problem and not self.skipped
 
 
 @dataclass(frozen=True)
@@ -40,22 +48,28 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether all are."""
-        return all(check.ok for check in self.checks)
+        """Whether nothing was found wrong; a check that could not be made here is no fault of the run's."""
+        return not any(check.problem for check in self.checks)
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: Path, data_dir: Path | None = None) -> Verification:
     """Check every artefact of a run folder; goes on after a failure, so that the list is complete.
+
+    Losses and accuracies are computed again from `best.pt`, if the run's data set is on this machine; nothing is
+    downloaded.
+
+    Args:
+        data_dir: where the data set lies, and nowhere else.
 
     Raises:
         ConvscopeError: `folder` is no folder.
     """
     if not folder.is_dir():
         raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
-    return Verification(tuple(_checks(folder)))
+    return Verification(tuple(_checks(folder, data_dir)))
 
 
-def _checks(folder: Path) -> Iterator[Check]:
+def _checks(folder: Path, data_dir: Path | None) -> Iterator[Check]:
     try:
         for name, problem in artifacts.check_against_manifest(folder).items():
             yield Check(f"{name} is there with the hash on record", problem)
@@ -69,17 +83,24 @@ def _checks(folder: Path) -> Iterator[Check]:
     for picture in artifacts.PICTURES:
         yield _check(f"{picture} opens", partial(_picture, folder / picture))
     yield _check(f"{artifacts.REPORT} needs no other file", partial(_report, folder / artifacts.REPORT))
+    pictures = cache(partial(_pictures, folder, data_dir))
+    yield _check(
+        f"{artifacts.METRICS} says what {artifacts.BEST} reaches on validation", lambda: _validation(*pictures())
+    )
+    yield _check(f"{artifacts.RESULTS} says what {artifacts.BEST} reaches on the test set", lambda: _test(*pictures()))
 
 
 def _check(name: str, look: Callable[[], None]) -> Check:
     """Run `look`; what it raises is the problem."""
     try:
         look()
+    except SkippedError as reason:
+        return Check(name, skipped=str(reason))
     except ConvscopeError as error:
         return Check(name, str(error))
     except Exception as error:  # whatever the damage makes a reader raise belongs into the list
         return Check(name, f"{type(error).__name__}: {error}")
-    return Check(name, "")
+    return Check(name)
 
 
 def _rebuild(path: Path) -> None:
@@ -133,3 +154,61 @@ def _report(path: Path) -> None:
     outside = re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)([^"']+)|url\((?!["']?data:)([^)]+)\)""", text)
     if outside:
         raise ConvscopeError(f"it refers to {next(filter(None, outside[0]))}")
+
+
+def _pictures(folder: Path, data_dir: Path | None) -> tuple[Run, ImageSet | None, ImageSet]:
+    """The run, its validation split (None without one) and its test set.
+
+    Raises:
+        SkippedError: the data set is not on this machine, or the user's folder holds other pictures by now.
+        ConvscopeError: the run cannot be opened, or does not fit its data set.
+    """
+    run = load_run(folder)
+    try:
+        pictures, test = load_at_hand(run.config.data, data_dir)
+    except ConvscopeError as error:
+        raise SkippedError(f"the data set is not at hand ({error})") from None
+    training, validation = hold_out(pictures, run.config)
+    stored = run.checkpoint["mean"], run.checkpoint["std"]
+    same = training.classes == run.classes and np.allclose(training.channel_stats(), stored, rtol=0, atol=1e-6)
+    if not same and run.config.data.name == OWN_PICTURES:
+        raise SkippedError(
+            "the folder's pictures are no longer those of the training (other classes, mean or deviation)"
+        )
+    if not same or test.shape != run.input_shape:
+        raise ConvscopeError(
+            f"{artifacts.BEST} has other classes, mean or deviation than the pictures of {run.config.data.name}"
+        )
+    return run, validation, test
+
+
+def _validation(run: Run, validation: ImageSet | None, _: ImageSet) -> None:
+    if validation is None:
+        if any(row["val_accuracy"] is not None for row in run.metrics):
+            raise ConvscopeError("it has validation accuracies, but data.val_fraction=0 held nothing out")
+        return
+    row = next((row for row in run.metrics if row["epoch"] == run.checkpoint["epoch"]), None)
+    if row is None:
+        raise ConvscopeError(f"it has no row for epoch {run.checkpoint['epoch']}, whose weights {artifacts.BEST} holds")
+    loss = _compare_accuracy(run, validation, row["val_accuracy"], f"epoch {run.checkpoint['epoch']}")
+    if row["val_loss"] is None or not abs(loss - row["val_loss"]) <= LOSS_TOLERANCE * abs(loss):
+        raise ConvscopeError(f"epoch {run.checkpoint['epoch']}: loss {row['val_loss']}, recomputed {loss:.6g}")
+
+
+def _test(run: Run, _: ImageSet | None, test: ImageSet) -> None:
+    _compare_accuracy(run, test, run.results["test_accuracy"], "test")
+    claimed, best = run.results["val_accuracy"], run.checkpoint["best_val_accuracy"]
+    if claimed != best:
+        raise ConvscopeError(f"it says validation accuracy {claimed}, {artifacts.BEST} says {best}")
+
+
+def _compare_accuracy(run: Run, pictures: ImageSet, claimed: float | None, what: str) -> float:
+    """Hold `claimed` against the accuracy of the weights, one picture aside; returns their mean cross-entropy."""
+    logits = run.logits(pictures.images).astype(np.float64)  # (N, K)
+    accuracy = float((logits.argmax(axis=1) == pictures.labels).mean())
+    # a picture between two classes may fall the other way where sums are rounded otherwise
+    if claimed is None or not abs(accuracy - claimed) * len(pictures) < 1.5:
+        raise ConvscopeError(f"{what}: accuracy {claimed}, recomputed {accuracy:.6g} on {len(pictures):,} pictures")
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_sums = np.log(np.exp(shifted).sum(axis=1))
+    return float((log_sums - shifted[np.arange(len(pictures)), pictures.labels]).mean())

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
+
 from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
+from convscope.doctor import CHECKS
 from convscope.registry import DATASETS, METHODS, MODELS
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +27,7 @@ COMMANDS = [
     "look",
     "prove",
     "verify",
+    "doctor",
     "smoke",
     "data",
     "data list",
@@ -63,6 +67,12 @@ def data_sets() -> str:
 def methods() -> str:
     """A row an explanation method."""
     return table(["method", "what it is"], [[f"`{name}`", first_line(METHODS.load(name))] for name in METHODS])
+
+
+def doctor() -> str:
+    """A row a check of `convscope doctor`."""
+    rows = [[f"`{name}`", about, what] for about, checks in CHECKS.items() for name, what in checks.items()]
+    return table(["check", "of", "recognises"], rows)
 
 
 def recipes() -> str:
@@ -110,6 +120,7 @@ PARTS = {
     "models": models,
     "data sets": data_sets,
     "methods": methods,
+    "doctor": doctor,
     "recipes": recipes,
     "configuration": configuration,
 }

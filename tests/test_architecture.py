@@ -16,7 +16,7 @@ ROWS = [
     {"models", "convert", "explain"},
     {"runs"},
     {"training", "evaluate", "predict", "proof"},
-    {"train", "verify", "views"},
+    {"train", "verify", "views", "doctor"},
     {"smoke"},
     {"cli"},
     {"__init__", "__main__"},

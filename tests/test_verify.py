@@ -5,17 +5,23 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from convscope import train
 from convscope.errors import ConvscopeError
-from convscope.runs import Run
-from convscope.runs.artifacts import ARTIFACTS, write_manifest
+from convscope.runs import Run, load_run
+from convscope.runs.artifacts import ARTIFACTS, write_csv, write_json, write_manifest
 from convscope.verify import verify
+
+Cli = Callable[..., tuple[int, str, str]]
 
 
 def problems(folder: Path) -> dict[str, str]:
-    return {check.name: check.problem for check in verify(folder).checks if not check.ok}
+    """What is wrong or could not be looked at."""
+    return {check.name: check.problem or check.skipped for check in verify(folder).checks if not check.ok}
 
 
 def test_a_finished_run_passes(digits_run: Run) -> None:
@@ -122,6 +128,147 @@ def test_a_broken_manifest_does_not_stop_the_other_checks(copied_run: Run) -> No
         assert list(problems(copied_run.path)) == ["manifest.json is there"]
     (copied_run.path / "manifest.json").unlink()
     assert "did not finish" in problems(copied_run.path)["manifest.json is there"]
+
+
+VALIDATION = "metrics.csv says what best.pt reaches on validation"
+TEST = "results.json says what best.pt reaches on the test set"
+
+
+def claim_a_better_validation(folder: Path) -> None:
+    """One more picture and a half, in the table, in the checkpoint and in the results alike."""
+    run = load_run(folder)
+    better = run.checkpoint["best_val_accuracy"] + 1.6 / 144
+    rows = [row | {"val_accuracy": better} if row["epoch"] == run.checkpoint["epoch"] else row for row in run.metrics]
+    write_csv(folder / "metrics.csv", rows)
+    torch.save(run.checkpoint | {"best_val_accuracy": better}, folder / "best.pt")
+    write_json(folder / "results.json", run.results | {"val_accuracy": better})
+
+
+def claim_a_lower_loss(folder: Path) -> None:
+    run = load_run(folder)
+    write_csv(folder / "metrics.csv", [row | {"val_loss": (row["val_loss"] or 0) * 0.998} for row in run.metrics])
+
+
+def claim_a_better_test(folder: Path) -> None:
+    results = load_run(folder).results
+    write_json(folder / "results.json", results | {"test_accuracy": results["test_accuracy"] + 1.6 / 360})
+
+
+def claim_another_validation_result(folder: Path) -> None:
+    write_json(folder / "results.json", load_run(folder).results | {"val_accuracy": 1.0})
+
+
+def change_a_weight(folder: Path) -> None:
+    checkpoint = torch.load(folder / "best.pt", weights_only=True)
+    checkpoint["model_state"]["head.bias"][3] += 3.0
+    torch.save(checkpoint, folder / "best.pt")
+
+
+def change_the_normalisation(folder: Path) -> None:
+    checkpoint = torch.load(folder / "best.pt", weights_only=True)
+    torch.save(checkpoint | {"mean": [checkpoint["mean"][0] + 1e-4]}, folder / "best.pt")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (claim_a_better_validation, {VALIDATION: r"epoch \d: accuracy 0\.\d+, recomputed 0\.\d+ on 144 pictures"}),
+        (claim_a_lower_loss, {VALIDATION: r"epoch \d: loss [\d.]+, recomputed [\d.]+$"}),
+        (claim_a_better_test, {TEST: r"test: accuracy 0\.\d+, recomputed 0\.\d+ on 360 pictures"}),
+        (claim_another_validation_result, {TEST: r"it says validation accuracy 1\.0, best\.pt says 0\.\d+"}),
+        (change_a_weight, {VALIDATION: "recomputed", TEST: "recomputed"}),
+        (change_the_normalisation, {VALIDATION: "other classes, mean or deviation", TEST: "mean or deviation"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_only_computing_again_notices(copied_run: Run, damage: Callable[[Path], None], found: dict[str, str]) -> None:
+    """Everything else agrees with everything else, hashes included."""
+    damage(copied_run.path)
+    write_manifest(copied_run.path)
+    wrong = problems(copied_run.path)
+    assert wrong.keys() == found.keys()
+    assert not any(check.skipped for check in verify(copied_run.path).checks)
+    for check, problem in found.items():
+        assert re.search(problem, wrong[check])
+
+
+def test_rounding_of_one_picture_and_of_the_loss_is_allowed(copied_run: Run) -> None:
+    folder = copied_run.path
+    write_json(
+        folder / "results.json", copied_run.results | {"test_accuracy": copied_run.results["test_accuracy"] + 1 / 360}
+    )
+    write_csv(
+        folder / "metrics.csv", [row | {"val_loss": (row["val_loss"] or 0) * 1.0005} for row in copied_run.metrics]
+    )
+    write_manifest(folder)
+    assert problems(folder) == {}
+
+
+def test_a_run_without_validation_is_held_to_its_test_accuracy(tmp_path: Path) -> None:
+    run = train("synthetic", out=tmp_path / "run", train__epochs=1)
+    assert problems(run.path) == {}
+    claim_a_better = run.results | {"test_accuracy": run.results["test_accuracy"] / 2}
+    write_json(run.path / "results.json", claim_a_better)
+    write_csv(run.path / "metrics.csv", [row | {"val_accuracy": 0.9} for row in run.metrics])
+    torch.save(run.checkpoint | {"best_val_accuracy": 0.9}, run.path / "best.pt")
+    write_manifest(run.path)
+    found = problems(run.path)
+    assert found.keys() == {VALIDATION, TEST}
+    assert "held nothing out" in found[VALIDATION]
+    assert "recomputed" in found[TEST]
+
+
+def test_without_the_pictures_the_check_is_skipped_and_says_why(tmp_path: Path, cli: Cli) -> None:
+    pictures = write_pictures(tmp_path / "mine")
+    run = train("folder", out=tmp_path / "run", data__path=str(pictures), train__epochs=1, model__base_channels=4)
+    assert problems(run.path) == {}
+    moved = pictures.rename(tmp_path / "moved")
+    found = problems(run.path)
+    assert found.keys() == {VALIDATION, TEST}
+    assert all("not at hand" in reason and "mine: no such folder" in reason for reason in found.values())
+    code, out, _ = cli("verify", run.path)
+    assert code == 0
+    assert f"skipped {TEST}: the data set is not at hand" in out
+    assert out.splitlines()[-1] == f"{run.path}: 24 checks passed, 2 could not be made here"
+    answer = json.loads(cli("verify", run.path, "--json")[1])
+    assert answer["ok"] is True
+    assert [(check["ok"], check["problem"]) for check in answer["checks"][-2:]] == [(None, "")] * 2
+    assert "no such folder" in answer["checks"][-1]["skipped"]
+
+    moved.rename(pictures)
+    for name in ("red", "blue"):
+        (pictures / name / "0.png").unlink()
+    assert all("no longer those of the training" in reason for reason in problems(run.path).values())
+    assert verify(run.path).ok
+
+
+def test_a_data_set_that_would_be_downloaded_is_not(
+    tmp_path: Path, data_dir: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"data__subset": 100, "train__epochs": 1}
+    run = train("mnist-lenet5", out=tmp_path / "run", data_dir=data_dir, **small)
+    assert verify(run.path, data_dir).ok
+    code, out, _ = cli("verify", run.path, "--data-dir", tmp_path)
+    assert code == 0
+    assert f"skipped {VALIDATION}: the data set is not at hand (mnist: found no mnist/train-images" in out
+    assert f"skipped {VALIDATION}" not in cli("verify", run.path, "--data-dir", data_dir)[1]
+    monkeypatch.delenv("CONVSCOPE_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert all("or let `convscope data fetch mnist` download it" in reason for reason in problems(run.path).values())
+    assert verify(run.path).ok
+    assert not (tmp_path / "cache").exists()
+
+
+def write_pictures(folder: Path) -> Path:
+    """Two classes of twenty noisy PNG files, seeded."""
+    rng = np.random.default_rng(5)
+    for label, name in enumerate(("red", "blue")):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 120, (12, 9, 3)).astype(np.uint8)
+            pixels[..., 2 * label] += 100
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -242,17 +242,40 @@ def prove(
 
 
 @app.command()
-def verify(run: RunFolder, json: Json = False) -> None:
+def verify(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None:
     """Check every artefact of a run.
 
-    Each must exist, open, have the right shapes and the hash on record; exits 1 with the list.
+    Each must exist, open, have the right shapes and the hash on record, and the accuracies must come out again from
+    best.pt, if the data set is on this machine; exits 1 with the list.
     """
     from convscope.cli import show
     from convscope.verify import verify
 
-    report = verify(run)
+    report = verify(run, data_dir)
     show.verification(run, report, json)
     if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="A run folder, finished or not.", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Find the classic mistakes, and say what to do about each.
+
+    Looks at this machine and, with RUN, at the run: checkpoint, training, pictures, and the model on test pictures.
+    Exits 1 where there is a problem. For a model and a batch of your own: convscope.doctor.examine.
+    """
+    from convscope.cli import show
+    from convscope.doctor import examine_environment, examine_run
+
+    groups = {} if run is None else {str(run): examine_run(run, data_dir)}
+    if not show.findings({"this machine": examine_environment(), **groups}, json):
         raise typer.Exit(1)
 
 

@@ -3,13 +3,16 @@
 import json as json_module
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # showing needs none of these at run time
     from convscope.data import ImageSet
+    from convscope.doctor import Finding
     from convscope.evaluate import Evaluation
     from convscope.predict import Prediction, Unreadable
     from convscope.proof import Difference, Proof
@@ -202,22 +205,41 @@ def _difference_row(d: "Difference") -> list[str]:
 
 
 def verification(folder: Path, result: "Verification", json: bool) -> None:
-    """A line a check; what is wrong goes to standard error as well."""
+    """A line a check: ok, FAILED with what is wrong, or skipped with the reason (in JSON, `ok` is then null)."""
+    checks = result.checks
     if json:
-        return _json(
-            {
-                "run": str(folder),
-                "ok": result.ok,
-                "checks": [{"name": c.name, "ok": c.ok, "problem": c.problem} for c in result.checks],
-            }
-        )
-    for check in result.checks:
-        print(f"{'ok     ' if check.ok else 'FAILED '}{check.name}{'' if check.ok else ': ' + check.problem}")
-    failed = sum(not check.ok for check in result.checks)
-    print(
-        f"\n{folder}: "
-        + (f"{failed} of {len(result.checks)} checks failed" if failed else f"all {len(result.checks)} checks passed")
-    )
+        rows = [{**asdict(check), "ok": None if check.skipped else check.ok} for check in checks]
+        return _json({"run": str(folder), "ok": result.ok, "checks": rows})
+    for check in checks:
+        word = "FAILED" if check.problem else "skipped" if check.skipped else "ok"
+        print(f"{word:<8}{check.name}" + (f": {reason}" if (reason := check.problem or check.skipped) else ""))
+    failed, skipped = (sum(map(bool, kind)) for kind in zip(*((c.problem, c.skipped) for c in checks), strict=True))
+    if failed:
+        verdict = f"{failed} of {len(checks)} checks failed"
+    else:
+        verdict = f"{len(checks) - skipped} checks passed" if skipped else f"all {len(checks)} checks passed"
+    print(f"\n{folder}: {verdict}" + (f", {skipped} could not be made here" if skipped else ""))
+
+
+def findings(groups: Mapping[str, "Sequence[Finding]"], json: bool) -> bool:
+    """A line a finding, below what it is about, and a line what to do; returns whether there is no problem."""
+    counts = Counter(finding.severity for found in groups.values() for finding in found)
+    if json:
+        rows = [{"about": about, **asdict(finding)} for about, found in groups.items() for finding in found]
+        _json({"ok": not counts["problem"], "findings": rows})
+        return not counts["problem"]
+    for about, found in groups.items():
+        print(about)
+        for finding in found:
+            word = finding.severity if finding.severity == "fine" else finding.severity.upper()
+            head = f"  {word:<7}  {finding.name:<13}  "
+            for start, text in ((head, finding.seen), (" " * len(head) + "-> ", finding.advice)):
+                if text:
+                    print(fill(text, 100, initial_indent=start, subsequent_indent=" " * len(start)))
+        print()
+    words = [f"{n} {name}{'' if n == 1 else 's'}" for name in ("problem", "warning") if (n := counts[name])]
+    print(", ".join([*words, f"{counts['fine']} fine"]) if words else f"all {counts['fine']} checks fine")
+    return not counts["problem"]
 
 
 def smoke(result: "Smoke", json: bool) -> None:

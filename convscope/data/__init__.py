@@ -1,8 +1,8 @@
 """A data set's name -> its training and test pictures as two `ImageSet`s; torch is loaded only for batches.
 
-The public face: `load`, `load_configured`, `fetch`, `available`, `ImageSet`; and, on first use because they need torch,
-`Batches`, `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`, `ColorJitter`, `Cutout`,
-`Compose`, and `build_augment`.
+The public face: `load`, `load_configured`, `load_at_hand`, `hold_out`, `fetch`, `available`, `ImageSet`; and, on first
+use because they need torch, `Batches`, `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`,
+`ColorJitter`, `Cutout`, `Compose`, and `build_augment`.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
 if TYPE_CHECKING:
-    from convscope.config import DataConfig
+    from convscope.config import DataConfig, RunConfig
     from convscope.data.augment import ColorJitter, Compose, Cutout, RandomCrop, RandomFlip, build_augment
     from convscope.data.batches import Batches, derive_seed, evaluation_batches
 
@@ -34,7 +34,9 @@ __all__ = [
     "derive_seed",
     "evaluation_batches",
     "fetch",
+    "hold_out",
     "load",
+    "load_at_hand",
     "load_configured",
 ]
 
@@ -96,6 +98,32 @@ def fetch(name: str, mirror: str | None = None, progress: bool | None = None) ->
 def load_configured(data: "DataConfig", data_dir: str | Path | None = None) -> tuple[ImageSet, ImageSet]:
     """The training and the test pictures that a run's configuration describes, whole; raises as `load`."""
     return load(data.name, data_dir, **data.options)
+
+
+def load_at_hand(data: "DataConfig", data_dir: str | Path | None = None) -> tuple[ImageSet, ImageSet]:
+    """As `load_configured`, but downloads nothing: what is not on this machine is a DataError."""
+    for names in _files(data.name):
+        locate(data.name, names, None if data_dir is None else Path(data_dir))
+    return load_configured(data, data_dir)
+
+
+def hold_out(pictures: ImageSet, config: "RunConfig") -> tuple[ImageSet, ImageSet | None]:
+    """(training, validation) as a run's configuration divides them: first the subset, then the split carved from it.
+
+    Validation is None where nothing is held out. The same pictures, configuration and seed give the same split.
+
+    Raises:
+        UsageError: the set is too small for that subset or split.
+    """
+    if config.data.subset is not None:
+        pictures = pictures.subset(config.data.subset, config.train.seed)
+    share = config.data.val_fraction
+    held = round(share * len(pictures))
+    if share and not held:
+        raise UsageError(f"data.val_fraction={share:g} of {len(pictures)} pictures is not one; give 0 or more")
+    if len(pictures) - held < 2:
+        raise UsageError(f"{len(pictures)} pictures less {held} for validation leave too few to train on (2)")
+    return pictures.split(held, config.train.seed) if held else (pictures, None)
 
 
 def available(data_dir: str | Path | None = None) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def test_help_is_quick_and_names_every_command() -> None:
         done = convscope("--help")
         best = min(best, time.perf_counter() - started)
     assert best < 0.4
-    for command in ("train", "evaluate", "predict", "explain", "look", "prove", "verify", "smoke", "data"):
+    for command in ("train", "evaluate", "predict", "explain", "look", "prove", "verify", "doctor", "smoke", "data"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE), command
     assert convscope().stdout == done.stdout
 
@@ -249,7 +249,7 @@ def test_verify_lists_what_is_wrong(cli: Cli, copied_run: Run) -> None:
     (copied_run.path / "plots" / "curves.png").write_bytes(b"")
     code, out, _ = cli("verify", copied_run.path)
     assert code == 1
-    assert "FAILED plots/curves.png opens: not a picture" in out
+    assert "FAILED  plots/curves.png opens: not a picture" in out
     code, out, _ = cli("verify", copied_run.path, "--json")
     assert code == 1
     answer = json.loads(out)

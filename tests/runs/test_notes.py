@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.runs import Run
 from convscope.runs.artifacts import METRICS, RESULTS, write_csv, write_json
-from convscope.runs.notes import notes
+from convscope.runs.notes import near_guessing, notes
 
 Cli = Callable[..., tuple[int, str, str]]
 HEALTHY = {"training": 5000, "validation": 500, "test": 10_000}  # ten classes
@@ -43,6 +43,12 @@ def test_overfitting(tmp_path: Path) -> None:
     assert text.startswith("Training accuracy (98.5 %) runs far ahead of validation accuracy (88.0 %)")
     assert found[text] == "warning"
     assert texts(tmp_path, learned=0.975, held_out=0.88) == {}
+
+
+def test_overfitting_shows_on_the_test_set_where_nothing_is_held_out(tmp_path: Path) -> None:
+    ahead, nothing = texts(tmp_path, learned=1.0, held_out=None, accuracy=0.87, validation=0)
+    assert ahead.startswith("Training accuracy (100 %) runs far ahead of test accuracy (87.0 %)")
+    assert nothing.startswith("Nothing was held out")
 
 
 def test_a_gap_after_few_epochs_is_not_called_overfitting(tmp_path: Path) -> None:
@@ -83,6 +89,17 @@ def test_near_guessing(tmp_path: Path) -> None:
     assert text.startswith("Test accuracy is near what guessing gives (10.0 %): the network has not learned")
     assert found[text] == "warning"
     assert texts(tmp_path, accuracy=0.151) == {}
+
+
+def test_two_classes_are_not_near_guessing_at_seventy_per_cent(tmp_path: Path) -> None:
+    """Half as much again as guessing would be 75 %."""
+    run = Run(tmp_path, {"classes": ["a", "b"]}, nn.Identity())
+    write_json(tmp_path / RESULTS, {"test_accuracy": 0.54})
+    assert list(near_guessing(run)) == []
+    write_json(tmp_path / RESULTS, {"test_accuracy": 0.52})
+    assert [remark.seen for remark in near_guessing(run)] == [
+        "Test accuracy is near what guessing gives (50.0 %): the network has not learned."
+    ]
 
 
 @pytest.mark.parametrize("json_wanted", [False, True])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from convscope.training import check_batch
+from convscope.training.checks import mistakes
 
 GOOD = torch.randn(4, 3, 6, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 2])
@@ -38,3 +39,19 @@ def test_a_proper_batch_passes() -> None:
 def test_a_mistake_is_named(images: Tensor, labels: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message).replace(r"\.\*", ".*")):
         check_batch(images, labels, (3, 6, 5), 3)
+
+
+def test_every_mistake_is_listed_not_only_the_first() -> None:
+    bytes_last = (GOOD * 50).to(torch.uint8).permute(0, 2, 3, 1)
+    found = {m.about: m.seen for m in mistakes(bytes_last, LABELS.float(), (3, 6, 5), 3)}
+    assert found == {
+        "values": "the pictures are torch.uint8",
+        "layout": "the pictures are channels-last (4, 6, 5, 3)",
+        "labels": "the labels are torch.float32",
+    }
+    assert list(mistakes(GOOD, LABELS, (3, 6, 5), 3)) == []
+
+
+def test_without_a_number_of_classes_only_negative_labels_are_out_of_range() -> None:
+    assert list(mistakes(GOOD, LABELS + 100, (3, 6, 5), None)) == []
+    assert [m.seen for m in mistakes(GOOD, LABELS - 1, (3, 6, 5), None)] == ["the labels run from -1 to 1"]
