@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 
 from convscope.errors import UsageError
 from convscope.registry import DATASETS, MODELS
@@ -106,6 +106,8 @@ class ModelConfig(BaseModel):
 class TrainConfig(Section):
     """How the network learns."""
 
+    engine: Literal["torch", "numpy"] = "torch"
+    """What computes: PyTorch, or the layers of `convscope.numpy_nn` alone, slowly, to see that there is no magic."""
     epochs: Count = Field(10, ge=1)
     """Passes over the training pictures."""
     batch_size: Count = Field(128, ge=2)
@@ -140,6 +142,16 @@ class TrainConfig(Section):
     """Of the CPU; `auto` measures how many are fastest, null leaves PyTorch's choice."""
     seed: Count = Field(0, ge=0, lt=2**32)
     """Everything random derives from it."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.engine == "numpy":
+            for key, known in {"precision": ("auto", "float32", "float64"), "channels_last": (False, "auto")}.items():
+                if (value := getattr(self, key)) not in known:
+                    raise ValueError(f"engine=numpy knows no {key}={value}; leave it out")
+            if self.device not in ("auto", "cpu"):
+                raise ValueError(f"engine=numpy computes on the CPU; leave device={self.device} out")
+        return self
 
 
 class RunConfig(Section):

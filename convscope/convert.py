@@ -9,7 +9,7 @@ in it. What the NumPy layer cannot do is refused, so that a conversion never com
         return Softplus()
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from convscope import layers, numpy_nn
 from convscope.errors import UsageError
+from convscope.numpy_nn.sequential import Composite
 from convscope.numpy_nn.shapes import IntPair
 
 Array = NDArray[np.float32] | NDArray[np.float64]
@@ -100,6 +101,26 @@ def with_parameters(layer: numpy_nn.Layer, module: nn.Module) -> numpy_nn.Layer:
 def array(tensor: Tensor) -> Array:
     """A copy as a NumPy array."""
     return np.array(tensor.detach().cpu().numpy())
+
+
+def numpy_state(network: numpy_nn.Layer) -> dict[str, Array]:
+    """The parameters and running statistics of a converted network, themselves, under PyTorch's names."""
+    norms = [layer for layer in leaves(network) if isinstance(layer, numpy_nn.BatchNorm2D)]
+    statistics = {f"{layer.name}.running_mean": layer.running_mean for layer in norms}
+    statistics |= {f"{layer.name}.running_var": layer.running_var for layer in norms}
+    return named_arrays(network, lambda layer: layer.params) | statistics
+
+
+def named_arrays(network: numpy_nn.Layer, of: Callable[[numpy_nn.Layer], Mapping[str, Array]]) -> dict[str, Array]:
+    """The arrays of every layer under PyTorch's dotted names; in `params` and `grads` they go by position."""
+    return {f"{layer.name}.{key}".lstrip("."): value for layer in leaves(network) for key, value in of(layer).items()}
+
+
+def leaves(layer: numpy_nn.Layer) -> list[numpy_nn.Layer]:
+    """Every layer that holds no other, in order."""
+    if isinstance(layer, Composite):
+        return [leaf for child in layer.children.values() for leaf in leaves(child)]
+    return [layer]
 
 
 @converts(nn.Sequential)

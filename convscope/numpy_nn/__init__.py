@@ -1,6 +1,7 @@
 """Every layer of a convolutional network in NumPy, forward and backward: arrays in, arrays out."""
 
 from convscope.numpy_nn.activation import GELU, ReLU, Tanh
+from convscope.numpy_nn.adam import Adam
 from convscope.numpy_nn.batchnorm import BatchNorm2D
 from convscope.numpy_nn.conv import Conv2D
 from convscope.numpy_nn.dropout import Dropout
@@ -16,6 +17,7 @@ from convscope.numpy_nn.sgd import SGD
 __all__ = [
     "GELU",
     "SGD",
+    "Adam",
     "AveragePool2D",
     "BatchNorm2D",
     "Conv2D",

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from convscope.numpy_nn.shapes import Array, check_shape, number
+from convscope.numpy_nn.optimizer import Optimizer
+from convscope.numpy_nn.shapes import Array, number
 
 
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent with momentum: a ball rolling down the loss, not a walker.
 
     With g = ∇L(p) + λp (λ, the weight decay, only where wanted), learning rate η and momentum μ:
@@ -28,8 +29,7 @@ class SGD:
         decayed: names in `params`; None is all of them.
 
     Attributes:
-        velocity: v under the parameters' names, in their shapes and dtypes; empty before the first step. With
-            `lr` it is the whole state: assign what was saved to go on from there.
+        state: v under the parameters' names, in their shapes and dtypes; empty before the first step.
 
     Raises:
         ValueError: an argument out of range, or a name that `params` has not; a step with a gradient missing or of
@@ -52,47 +52,18 @@ class SGD:
         weight_decay: float = 0.0,
         decayed: Collection[str] | None = None,
     ) -> None:
-        self.params = params
-        self.lr = lr
+        super().__init__(params, lr, weight_decay, decayed)
         self.momentum = number("SGD", "momentum", momentum, at_most=1)
-        self.weight_decay = number("SGD", "weight_decay", weight_decay)
         if nesterov and not self.momentum:
             raise ValueError("SGD got nesterov with momentum 0: there is nothing to look ahead along")
         self.nesterov = nesterov
-        self.decayed = frozenset(params if decayed is None else decayed)
-        if unknown := sorted(self.decayed.difference(params)):
-            raise ValueError(f"SGD got decayed {', '.join(unknown)}: the parameters are {', '.join(params) or 'none'}")
-        self.velocity: dict[str, Array] = {}
 
-    @property
-    def lr(self) -> float:
-        """The learning rate of the next step."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self._lr = number("SGD", "lr", value)
-
-    def step(self, grads: Mapping[str, Array]) -> None:
-        """Move every parameter one step; `grads` holds dL/dp under the parameters' names and is left alone.
-
-        The arithmetic is in each parameter's own dtype.
-        """
-        for name, parameter in self.params.items():
-            if name not in grads:
-                raise ValueError(f"SGD got no gradient for {name}; call forward and backward before each step")
-            check_shape("SGD", f"a gradient of {name}", np.asarray(grads[name]), parameter.shape)
-        for name, parameter in self.params.items():
-            gradient = np.asarray(grads[name], dtype=parameter.dtype)
-            if self.weight_decay and name in self.decayed:
-                gradient = gradient + self.weight_decay * parameter
-            if self.momentum:
-                gradient = self._accumulate(name, gradient)
-            parameter -= self.lr * gradient
-
-    def _accumulate(self, name: str, gradient: Array) -> Array:
-        """Move the velocity; the direction to go in place of the gradient."""
-        velocity = self.velocity.setdefault(name, np.zeros_like(gradient))
-        velocity *= self.momentum
-        velocity += gradient
-        return gradient + self.momentum * velocity if self.nesterov else velocity
+    def _move(self, name: str, parameter: Array, gradient: Array) -> None:
+        if self.weight_decay and name in self.decayed:
+            gradient = gradient + self.weight_decay * parameter
+        if self.momentum:
+            velocity = self.state.setdefault(name, np.zeros_like(gradient))
+            velocity *= self.momentum
+            velocity += gradient
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        parameter -= self.lr * gradient

@@ -4,7 +4,7 @@ All in float64, for the reason that `rounding` gives. Both sides get copies, so 
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.config import TrainConfig
-from convscope.convert import Array
+from convscope.convert import Array, leaves, named_arrays, numpy_state
 from convscope.explain import explain
 from convscope.numpy_nn import SGD, BatchNorm2D, CrossEntropyLoss, Dropout, Layer
-from convscope.numpy_nn.sequential import Composite
 from convscope.proof.difference import Difference, largest
 from convscope.proof.rounding import FLOAT64
 from convscope.proof.walk import run_backward, run_forward
@@ -186,26 +185,6 @@ def numpy_grad_cam(network: Layer, layer: str, x: Array) -> tuple[Array, NDArray
 def torch_state(model: nn.Module) -> dict[str, Array]:
     """Copies of the parameters and running statistics under their names."""
     return {name: value.numpy().copy() for name, value in model.state_dict().items() if value.is_floating_point()}
-
-
-def numpy_state(network: Layer) -> dict[str, Array]:
-    """The same of the NumPy network."""
-    norms = [layer for layer in leaves(network) if isinstance(layer, BatchNorm2D)]
-    statistics = {f"{layer.name}.running_mean": layer.running_mean for layer in norms}
-    statistics |= {f"{layer.name}.running_var": layer.running_var for layer in norms}
-    return named_arrays(network, lambda layer: layer.params) | statistics
-
-
-def named_arrays(network: Layer, of: Callable[[Layer], Mapping[str, Array]]) -> dict[str, Array]:
-    """The arrays of every layer under PyTorch's dotted names; in `params` and `grads` they go by position."""
-    return {f"{layer.name}.{key}".lstrip("."): value for layer in leaves(network) for key, value in of(layer).items()}
-
-
-def leaves(layer: Layer) -> list[Layer]:
-    """Every layer that holds no other, in order."""
-    if isinstance(layer, Composite):
-        return [leaf for child in layer.children.values() for leaf in leaves(child)]
-    return [layer]
 
 
 def difference(name: str, kind: str, ours: Array | None, theirs: Array, allowed: float) -> Difference:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from convscope.config import TrainConfig
-from convscope.training.fit import TrainState, train_step
 from convscope.training.precision import Arithmetic, Precision
+from convscope.training.torch_engine import TorchEngine
 
 ROUNDS = 5  # timed steps of each candidate, in turn, so that a busy moment of the machine hits all alike
 ENOUGH = 5.0  # seconds of timing after which no further round begins
@@ -32,6 +32,8 @@ def choose(
     Returns:
         The arithmetic, and the seconds a step that were measured for each candidate; empty where none was open.
     """
+    if config.engine == "numpy":
+        return Arithmetic("float64" if config.precision == "float64" else "float32"), {}
     count = torch.get_num_threads() if config.threads in (None, "auto") else config.threads
     device = next(model.parameters()).device
     precisions = _precisions(device) if config.precision == "auto" else [config.precision]
@@ -59,17 +61,16 @@ def _fastest(
     if len(ways) == 1:
         return ways[0], {}
     images, labels = batch()
-    shape = (images.shape[1], images.shape[2], images.shape[3])
-    states = {way: TrainState(copy.deepcopy(model), config, shape, 0, way) for way in ways}
+    engines = {way: TorchEngine(copy.deepcopy(model), config, way) for way in ways}
     taken: dict[Arithmetic, list[float]] = {way: [] for way in ways}
     begun = time.perf_counter()
     for done in range(ROUNDS + 1):
         if done > 1 and time.perf_counter() - begun > ENOUGH:
             break
-        for way, state in states.items():
+        for way, engine in engines.items():
             with way.on_threads():
                 started = time.perf_counter()
-                train_step(state, images, labels, lr=0.0)  # gives numbers back, so it waits for the device
+                engine.step(images, labels, lr=0.0, seed=0)  # gives numbers back, so it waits for the device
                 taken[way].append(time.perf_counter() - started)
     medians = {way: statistics.median(times[1:]) for way, times in taken.items()}  # the first one warms up
     best = min(ways, key=medians.__getitem__)

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.config import TrainConfig
-from convscope.data.batches import Batches, derive_seed, seeded
+from convscope.data.batches import Batches, derive_seed
 from convscope.errors import ConvscopeError
 from convscope.schedules import learning_rate
 from convscope.training.checks import check_batch
-from convscope.training.optimizers import make_optimizer
+from convscope.training.engine import Engine, make_engine
 from convscope.training.precision import Arithmetic
 
 
@@ -60,11 +58,11 @@ class TrainState:
     """All that changes while a network learns; `state_dict()` is all that resuming needs.
 
     Attributes:
-        model, optimizer: being trained.
+        model: being trained, or the one whose NumPy counterpart is.
         config: the training settings.
         in_shape, num_classes: what the first batch is checked against.
         arithmetic: the numbers and the memory layout of a step.
-        scaler: of the loss, where it is float16.
+        engine: what computes it.
         epoch: whole epochs done.
         step: optimiser steps done, over the whole run.
         epoch_step: steps done in the current epoch.
@@ -77,8 +75,7 @@ class TrainState:
     in_shape: tuple[int, int, int]
     num_classes: int
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
-    optimizer: torch.optim.Optimizer = field(init=False)
-    scaler: torch.amp.GradScaler = field(init=False)
+    engine: Engine = field(init=False)
     epoch: int = 0
     step: int = 0
     epoch_step: int = 0
@@ -88,20 +85,15 @@ class TrainState:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.model = self.arithmetic.prepare(self.model)
-        self.optimizer = make_optimizer(self.model, self.config)
-        self.scaler = self.arithmetic.scaler(next(self.model.parameters()).device)
+        self.engine = make_engine(self.model, self.config, self.arithmetic)
 
     _COUNTERS = ("epoch", "step", "epoch_step", "loss_sum", "correct", "seen", "seconds")
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors and values: `model_state`, `optimizer_state`, `schedule_state` and the counters."""
-        return {
-            "model_state": self.model.state_dict(),
-            "optimizer_state": self.optimizer.state_dict(),
-            "schedule_state": {name: getattr(self, name) for name in self._COUNTERS}
-            | {"scaler": self.scaler.state_dict()},
-        }
+        """Plain tensors and values: `model_state`, `optimizer_state`, `schedule_state` with the counters."""
+        state = self.engine.state_dict()
+        counters = {name: getattr(self, name) for name in self._COUNTERS}
+        return state | {"schedule_state": counters | {"scaler": state.pop("scaler")}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave.
@@ -111,15 +103,12 @@ class TrainState:
         """
         counters = state["schedule_state"]
         try:
-            self.model.load_state_dict(state["model_state"])
-            self.optimizer.load_state_dict(state["optimizer_state"])
-            self.scaler.load_state_dict(counters["scaler"])
+            self.engine.load_state_dict(state | {"scaler": counters["scaler"]})
             for name in self._COUNTERS:
                 setattr(self, name, type(getattr(self, name))(counters[name]))
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise ConvscopeError(
-                f"the saved training state cannot be taken up: {' '.join(str(error).split())}"
-            ) from None
+            reason = " ".join(str(error).split())
+            raise ConvscopeError(f"the saved training state cannot be taken up: {reason}") from None
 
 
 def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
@@ -143,7 +132,8 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
                 unchecked = False
             last = [(images, labels)]
             lr = learning_rate(config, state.step, batches.steps_per_epoch)
-            loss, correct = train_step(state, images, labels, lr)
+            seed = derive_seed("dropout", config.seed, state.epoch, state.epoch_step)
+            loss, correct = state.engine.step(images, labels, lr, seed)
             if not math.isfinite(loss):
                 raise diverged(state, f"the loss became {loss}")
             state.step += 1
@@ -162,9 +152,9 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
                 images=len(labels),
             )
             started = time.perf_counter()  # what the reader of the records does is not training time
-        val_loss, val_accuracy = measure(state, batches.val())
+        val_loss, val_accuracy = validate(state.engine, batches.val())
         # the last step's loss was computed before its update; this one sees what that update did
-        after = measure(state, iter(last))[0] if val_loss is None else val_loss
+        after = validate(state.engine, iter(last))[0] if val_loss is None else val_loss
         if after is not None and not math.isfinite(after):
             raise diverged(state, f"after its last step the loss is {after}")
         record = Epoch(
@@ -192,35 +182,10 @@ def diverged(state: TrainState, what: str) -> ConvscopeError:
     )
 
 
-def train_step(state: TrainState, images: Tensor, labels: Tensor, lr: float) -> tuple[float, int]:
-    """Forward, backward, update: one optimiser step; returns (mean loss, correct predictions) of the batch."""
-    config, model = state.config, state.model
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
-    model.train()
-    # dropout draws from the global stream, so the stream is seeded for this step
-    dropout = seeded(derive_seed("dropout", config.seed, state.epoch, state.epoch_step), images.device)
-    with dropout, state.arithmetic.autocast(images.device):
-        logits = model(state.arithmetic.place(images))
-        loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-    state.optimizer.zero_grad()
-    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    return loss.item(), int((logits.argmax(1) == labels).sum())
-
-
-@torch.no_grad()
-def measure(state: TrainState, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float | None, float | None]:
-    """(mean cross-entropy, accuracy) in eval mode, without label smoothing; None each where there are no pictures.
-
-    In the precision of the weights, as whoever uses the network later will compute.
-    """
-    model = state.model.eval()
+def validate(engine: Engine, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float | None, float | None]:
+    """(mean cross-entropy, accuracy) in eval mode, without label smoothing; None each where there are no pictures."""
     loss_sum, correct, seen = 0.0, 0, 0
     for images, labels in batches:
-        logits = model(state.arithmetic.place(images))
-        loss_sum += float(F.cross_entropy(logits, labels, reduction="sum"))
-        correct += int((logits.argmax(1) == labels).sum())
-        seen += len(labels)
+        loss, right = engine.measure(images, labels)
+        loss_sum, correct, seen = loss_sum + loss, correct + right, seen + len(labels)
     return (loss_sum / seen, correct / seen) if seen else (None, None)

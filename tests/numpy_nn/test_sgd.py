@@ -41,7 +41,7 @@ def test_the_steps_of_pytorch(dtype, momentum, nesterov, weight_decay, decayed):
             np.testing.assert_allclose(params[name], value.detach().numpy(), rtol=tolerance, atol=tolerance)
             assert params[name].dtype == dtype
     assert all(params[name] is arrays[name] for name in SHAPES)  # in place
-    assert set(sgd.velocity) == (set(SHAPES) if momentum else set())
+    assert set(sgd.state) == (set(SHAPES) if momentum else set())
 
 
 def test_moves_the_parameters_of_a_network():
@@ -64,7 +64,7 @@ def test_goes_on_from_a_saved_velocity():
     for step in steps[:2]:
         stopped.step({"p": step})
     resumed = SGD(two, 0.1, 0.8, nesterov=True)
-    resumed.velocity = {name: value.copy() for name, value in stopped.velocity.items()}
+    resumed.state = {name: value.copy() for name, value in stopped.state.items()}
     for step in steps[2:]:
         resumed.step({"p": step})
     assert np.array_equal(one["p"], two["p"])
@@ -95,6 +95,6 @@ def test_a_step_that_cannot_be_made_changes_nothing():
     with pytest.raises(ValueError, match=r"SGD has a gradient of bias \(1,\), expected \(2,\)"):  # it would broadcast
         sgd.step({"weight": np.ones((2, 3)), "bias": np.ones(1)})
     assert all((value == 1).all() for value in params.values())
-    assert not sgd.velocity
+    assert not sgd.state
     with pytest.raises(ValueError, match="lr -1"):
         sgd.lr = -1

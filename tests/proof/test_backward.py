@@ -32,7 +32,7 @@ def twins(run: Run, training: bool) -> Twins:
 
 class MinusMomentum(SGD):
     def _accumulate(self, name, gradient):  # type: ignore[no-untyped-def]
-        velocity = self.velocity.setdefault(name, np.zeros_like(gradient))
+        velocity = self.state.setdefault(name, np.zeros_like(gradient))
         velocity[...] = gradient - self.momentum * velocity
         return gradient + self.momentum * velocity
 

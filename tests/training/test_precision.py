@@ -16,7 +16,6 @@ from convscope.config import TrainConfig
 from convscope.data import Batches, ImageSet
 from convscope.training import Arithmetic, Epoch, TrainState, fit
 from convscope.training.choose import choose
-from convscope.training.fit import train_step
 from convscope.training.precision import Precision
 
 
@@ -56,7 +55,7 @@ def test_every_precision_learns_the_same_to_its_own_rounding(
     assert least < off < most  # a precision that was ignored would be too good
     assert rows[-1].train_loss == pytest.approx(exact_rows[-1].train_loss, rel=max(most, 1e-5))
     assert {p.dtype for p in state.model.parameters()} == {torch.float32}  # what is kept stays whole
-    assert {v.dtype for s in state.optimizer.state.values() for v in s.values() if v is not None} == {torch.float32}
+    assert {v.dtype for s in state.engine.optimizer.state.values() for v in s.values() if v is not None} == {torch.float32}
 
 
 def test_float64_is_all_through_and_the_same_in_both_layouts() -> None:
@@ -73,7 +72,7 @@ def test_channels_last_reaches_kernels_and_pictures() -> None:
     )
     state = TrainState(model, TrainConfig(), (3, 9, 7), 4, Arithmetic(channels_last=True))
     images, labels = next(make_batches().train(0))
-    train_step(state, images, labels, 0.1)
+    state.engine.step(images, labels, 0.1, 0)
     assert seen == [True]
     assert state.model[3].weight.is_contiguous(memory_format=torch.channels_last)
 
@@ -95,7 +94,7 @@ def test_float16_scales_the_loss_so_that_small_gradients_survive() -> None:
             model[3].weight.mul_(1e-2)  # its smallest number is 6e-8
         state = TrainState(model, TrainConfig(momentum=0, weight_decay=0), (3, 9, 7), 4, arithmetic)
         images, labels = next(make_batches().train(0))
-        train_step(state, images, labels, 1.0)
+        state.engine.step(images, labels, 1.0, 0)
         return model[0].weight.grad.double()
 
     exact, found = gradient(Arithmetic("float32")), gradient(Arithmetic("float16"))
@@ -105,10 +104,10 @@ def test_float16_scales_the_loss_so_that_small_gradients_survive() -> None:
 
 def test_going_on_takes_the_loss_scale_along() -> None:
     state, _ = trained(Arithmetic("float16"), epochs=1)
-    state.scaler.update(123.0)
+    state.engine.scaler.update(123.0)
     again = TrainState(make_model(), state.config, (3, 9, 7), 4, Arithmetic("float16"))
     again.load_state_dict(state.state_dict())
-    assert again.scaler.get_scale() == 123.0
+    assert again.engine.scaler.get_scale() == 123.0
 
 
 class Slow(nn.Module):
