@@ -90,7 +90,7 @@ class TrainState:
     def __post_init__(self) -> None:
         self.model = self.arithmetic.prepare(self.model)
         self.optimizer = make_optimizer(self.model, self.config)
-        self.scaler = self.arithmetic.scaler(next(self.model.parameters()).device)
+        self.scaler = self.arithmetic.scaler()
 
     _COUNTERS = ("epoch", "step", "epoch_step", "loss_sum", "correct", "seen", "seconds")
 
@@ -145,7 +145,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
             lr = learning_rate(config, state.step, batches.steps_per_epoch)
             loss, correct = train_step(state, images, labels, lr)
             if not math.isfinite(loss):
-                raise diverged(state, f"the loss became {loss}")
+                raise diverged(state.epoch, state.step + 1, f"the loss became {loss}")
             state.step += 1
             state.epoch_step += 1
             state.loss_sum += loss * len(labels)
@@ -164,9 +164,10 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
             started = time.perf_counter()  # what the reader of the records does is not training time
         val_loss, val_accuracy = measure(state, batches.val())
         # the last step's loss was computed before its update; this one sees what that update did
+        last = last or [next(batches.train(state.epoch, start=batches.steps_per_epoch - 1))]
         after = measure(state, iter(last))[0] if val_loss is None else val_loss
         if after is not None and not math.isfinite(after):
-            raise diverged(state, f"after its last step the loss is {after}")
+            raise diverged(state.epoch, state.step, f"after its update the loss is {after}")
         record = Epoch(
             epoch=state.epoch + 1,
             step=state.step,
@@ -184,10 +185,10 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
         yield record
 
 
-def diverged(state: TrainState, what: str) -> ConvscopeError:
-    """The error of a training that has left the numbers."""
+def diverged(epoch: int, step: int, what: str) -> ConvscopeError:
+    """The error of a training that has left the numbers, after so many whole epochs, in that step."""
     return ConvscopeError(
-        f"{what} in epoch {state.epoch + 1}, step {state.step + 1}; what was saved after earlier epochs is intact: "
+        f"{what} in epoch {epoch + 1}, step {step}; what was saved after earlier epochs is intact: "
         "try a smaller train.lr or a longer train.warmup"
     )
 
@@ -200,7 +201,7 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor, lr: float) -> 
     model.train()
     # dropout draws from the global stream, so the stream is seeded for this step
     dropout = seeded(derive_seed("dropout", config.seed, state.epoch, state.epoch_step), images.device)
-    with dropout, state.arithmetic.autocast(images.device):
+    with dropout, state.arithmetic.autocast():
         logits = model(state.arithmetic.place(images))
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
     state.optimizer.zero_grad()
