@@ -94,6 +94,7 @@ def test_a_training_that_a_signal_stops_goes_on_bit_for_bit(step: int, unbroken:
     [
         ({"train__optimizer": "adamw", "train__lr": 0.01, "model__name": "deep-cnn", "model__dropout": 0.4}, 9),
         ({"train__optimizer": "adam", "train__lr": 0.01, "train__schedule": "step", "train__step_size": 1}, 13),
+        ({"train__optimizer": "muon", "train__lr": 0.05}, 9),
         ({"data__val_fraction": 0, "train__batch_size": 40}, 10),  # its last step of an epoch
         ({"train__patience": 1, "train__lr": 1e-9, "train__epochs": 12}, 8),
         ({"train__precision": "bfloat16", "train__channels_last": True}, 10),
