@@ -242,7 +242,7 @@ def test_a_training_at_work_is_no_problem(tmp_path: Path) -> None:
         assert ".lock" in before
         return images
 
-    train("digits", out=folder, augment=look, **TINY, train__epochs=2, train__batch_size=1200)
+    train("digits", out=folder, augment=look, **TINY, data__val_fraction=0, train__epochs=2, train__batch_size=1200)
     first, *_, last = seen
     assert [(f.name, f.severity) for f in first] == [("checkpoint", "fine"), ("training", "fine")]
     assert first[1].seen == "Still training: 0 epochs done so far."
