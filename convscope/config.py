@@ -112,12 +112,12 @@ class TrainConfig(Section):
     """Passes over the training pictures."""
     batch_size: Count = Field(128, ge=2)
     """Pictures a step."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """`sgd` is with Nesterov momentum."""
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    """`sgd` is with Nesterov momentum; `muon` gives kernels orthogonalised steps."""
     lr: float = Field(0.1, gt=0)
     """The largest learning rate of the run."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of `sgd`."""
+    """Of `sgd` and `muon`."""
     weight_decay: float = Field(5e-4, ge=0)
     """On kernels and matrices only, not on biases and BatchNorm."""
     schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"

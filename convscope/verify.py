@@ -15,11 +15,12 @@ from convscope.data import ImageSet, hold_out, load_at_hand
 from convscope.errors import ConvscopeError, UsageError
 from convscope.runs import Run, artifacts, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
+from convscope.runs.environment import read_environment
 from convscope.training import Epoch
 
 COLUMNS = [field.name for field in fields(Epoch)]
 LOSS_TOLERANCE = 1e-3  # relative: another machine sums in another order, and the trainer's batches were others
-OWN_PICTURES = "folder"  # the data set whose pictures a user may have changed since
+LOSS_ROUNDING = 1e-6  # absolute: some float32 roundings of a loss near nothing
 
 
 class SkippedError(Exception):
@@ -129,14 +130,21 @@ def _metrics(folder: Path) -> None:
     rows = run.metrics
     if not rows or list(rows[0]) != COLUMNS:
         raise ConvscopeError(f"expected the columns {','.join(COLUMNS)}, got {','.join(rows[0]) if rows else 'no row'}")
-    settings = run.config.train
-    last = min(len(rows), settings.epochs) if settings.patience else settings.epochs  # it may have stopped early
+    settings, last = run.config.train, load_checkpoint(folder / artifacts.LATEST)["epoch"]
+    if last > settings.epochs or (last < settings.epochs and not settings.patience):  # patience may stop it early
+        raise ConvscopeError(f"{artifacts.LATEST} is of epoch {last}, the configuration asks for {settings.epochs}")
     if [row["epoch"] for row in rows] != list(range(1, last + 1)):
-        raise ConvscopeError(f"expected epochs 1 to {settings.epochs}, got {len(rows)} rows")
+        raise ConvscopeError(f"expected epochs 1 to {last}, got {len(rows)} rows")
+    if unsound := [f"{key} of epoch {i}" for i, row in enumerate(rows, 1) for key in COLUMNS if not _sane(row[key])]:
+        raise ConvscopeError(f"{unsound[0]} is no finite number")
     best = run.checkpoint["best_val_accuracy"]
     accuracies = [row["val_accuracy"] for row in rows if row["val_accuracy"] is not None]
     if best != (max(accuracies) if accuracies else None):
         raise ConvscopeError(f"best.pt says validation accuracy {best}, the rows say {accuracies}")
+
+
+def _sane(value: float | None) -> bool:
+    return value is None or np.isfinite(value)
 
 
 def _picture(path: Path) -> None:
@@ -160,21 +168,25 @@ def _pictures(folder: Path, data_dir: Path | None) -> tuple[Run, ImageSet | None
     """The run, its validation split (None without one) and its test set.
 
     Raises:
-        SkippedError: the data set is not on this machine, or the user's folder holds other pictures by now.
+        SkippedError: the data set is not on this machine, or holds other pictures by now.
         ConvscopeError: the run cannot be opened, or does not fit its data set.
     """
     run = load_run(folder)
+    record = read_environment(folder)
     try:
-        pictures, test = load_at_hand(run.config.data, data_dir)
+        pictures, test = load_at_hand(run.config.data, data_dir or record.get("data_dir"))
     except ConvscopeError as error:
         raise SkippedError(f"the data set is not at hand ({error})") from None
-    training, validation = hold_out(pictures, run.config)
+    try:
+        training, validation = hold_out(pictures, run.config)
+    except UsageError as error:
+        raise SkippedError(f"the pictures are no longer those of the training ({error})") from None
+    sets = {"training": training, "validation": validation, "test": test}
+    found = {name: pictures.fingerprint() for name, pictures in sets.items() if pictures}
+    if changed := [name for name, mark in found.items() if record.get("pictures", {}).get(name) != mark]:
+        raise SkippedError(f"the {' and '.join(changed)} pictures are no longer those of the training")
     stored = run.checkpoint["mean"], run.checkpoint["std"]
     same = training.classes == run.classes and np.allclose(training.channel_stats(), stored, rtol=0, atol=1e-6)
-    if not same and run.config.data.name == OWN_PICTURES:
-        raise SkippedError(
-            "the folder's pictures are no longer those of the training (other classes, mean or deviation)"
-        )
     if not same or test.shape != run.input_shape:
         raise ConvscopeError(
             f"{artifacts.BEST} has other classes, mean or deviation than the pictures of {run.config.data.name}"
@@ -191,7 +203,7 @@ def _validation(run: Run, validation: ImageSet | None, _: ImageSet) -> None:
     if row is None:
         raise ConvscopeError(f"it has no row for epoch {run.checkpoint['epoch']}, whose weights {artifacts.BEST} holds")
     loss = _compare_accuracy(run, validation, row["val_accuracy"], f"epoch {run.checkpoint['epoch']}")
-    if row["val_loss"] is None or not abs(loss - row["val_loss"]) <= LOSS_TOLERANCE * abs(loss):
+    if row["val_loss"] is None or not np.isclose(row["val_loss"], loss, LOSS_TOLERANCE, LOSS_ROUNDING):
         raise ConvscopeError(f"epoch {run.checkpoint['epoch']}: loss {row['val_loss']}, recomputed {loss:.6g}")
 
 

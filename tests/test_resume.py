@@ -89,6 +89,32 @@ def test_a_training_that_a_signal_stops_goes_on_bit_for_bit(step: int, unbroken:
     assert (run.metrics[-1]["seconds"] or 0) > 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "step"),
+    [
+        ({"train__optimizer": "adamw", "train__lr": 0.01, "model__name": "deep-cnn", "model__dropout": 0.4}, 9),
+        ({"train__optimizer": "adam", "train__lr": 0.01, "train__schedule": "step", "train__step_size": 1}, 13),
+        ({"train__optimizer": "muon", "train__lr": 0.05}, 9),
+        ({"data__val_fraction": 0, "train__batch_size": 40}, 10),  # its last step of an epoch
+        ({"train__patience": 1, "train__lr": 1e-9, "train__epochs": 12}, 8),
+        ({"train__precision": "bfloat16", "train__channels_last": True}, 10),
+        ({"train__precision": "float16"}, 10),
+        ({"train__precision": "float64"}, 10),
+        ({"data__augment": {"crop": 2, "cutout": 3, "brightness": 0.4, "contrast": 0.3}}, 11),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
+)
+def test_whatever_the_configuration_it_goes_on_bit_for_bit(settings: dict[str, Any], step: int, tmp_path: Path) -> None:
+    settings = SMALL | settings
+    if settings.get("model__name", "tiny-resnet") != "tiny-resnet":
+        settings.pop("model__base_channels")
+    train("digits", out=tmp_path / "whole", **settings)
+    with pytest.raises(StoppedError):
+        train("digits", out=tmp_path / "run", augment=Signal(step), **settings)
+    resume(tmp_path / "run")
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
+
+
 def test_breaking_off_again_and_again_changes_nothing(unbroken: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     broken_off(folder, 2)
@@ -123,27 +149,30 @@ def test_a_second_signal_ends_at_once(signum: int, code: int, tmp_path: Path) ->
     script = f"""
 import sys, time
 from pathlib import Path
-from convscope.cli import app, main
-import convscope.train as training
-begin = training.build_augment
+from convscope.cli import main
+import convscope.training.job as job
+
 def slow(*arguments):
     def wait(images, generator):
         print("in the step", flush=True)
         time.sleep(60)
         return images
     return wait
-training.build_augment = slow
+
+job.build_augment = slow
 sys.exit(main(["train", "digits", "--out", {str(tmp_path / "run")!r}]))
 """
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "in the step\n"
-    process.send_signal(signum)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1.5)  # it waits for the step
-    process.send_signal(signum)
-    assert process.wait(10) == code
-    process.stdout.close()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "in the step\n"
+            process.send_signal(signum)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1.5)  # it waits for the step
+            process.send_signal(signum)
+            assert process.wait(30) == code
+        finally:
+            process.kill()
     assert load_checkpoint(tmp_path / "run" / "latest.pt")["step"] == 0
 
 
@@ -159,21 +188,61 @@ def test_outside_the_main_thread_signals_are_left_alone(tmp_path: Path) -> None:
     assert runs[0].results["epochs"] == 4
 
 
+KILLED_AT = """
+import os, signal, sys
+from convscope.cli import main
+left, sync = int(sys.argv.pop(1)), os.fsync
+
+def kill(descriptor):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    sync(descriptor)
+
+os.fsync = kill
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_sigkill_in_the_middle_of_any_write(unbroken: Run, tmp_path: Path) -> None:
+    """Every write syncs its bytes, then, renamed, its folder: a kill at each of these, in one life after the other."""
+    folder = tmp_path / "run"
+    arguments = ["digits", "--out", str(folder), *SETS]
+    died = 0
+    for sync in range(1, 40):
+        command = [sys.executable, "-c", KILLED_AT, str(sync), "train", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        died += 1
+        if (folder / "config.yaml").exists():
+            arguments = ["--resume", str(folder)]
+        if (folder / "latest.pt").exists():
+            load_checkpoint(folder / "latest.pt")
+    assert died >= 10
+    assert content(folder) == content(unbroken.path)
+    assert verify(folder).ok
+    assert not list(folder.rglob(".*"))
+
+
 @pytest.mark.slow
 def test_sigkill_at_any_moment_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path: Path) -> None:
     rng = random.Random(0)
-    sets = ["--set", "train.epochs=8", "--set", "model.base_channels=8", "--set", "train.batch_size=16"]
+    sets = ["--set", "train.epochs=12", "--set", "model.base_channels=8", "--set", "train.batch_size=16"]
     command = [sys.executable, "-m", "convscope", "train"]
     whole, folder = tmp_path / "whole", tmp_path / "run"
     subprocess.run([*command, "digits", "--out", str(whole), *sets], check=True, capture_output=True)
     arguments = ["digits", "--out", str(folder), *sets]
     latest = folder / "latest.pt"
-    for kill in range(6):
+    for _ in range(4):
         before = latest.stat().st_mtime_ns if latest.exists() else 0
         with subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL) as process:
             while process.poll() is None and (not latest.exists() or latest.stat().st_mtime_ns == before):
                 time.sleep(0.001)
-            time.sleep(rng.uniform(0, 0.2) if kill % 2 else 0)  # while the next file is written, or in the steps
+            time.sleep(rng.uniform(0, 0.3))
             process.kill()
         assert process.returncode == -signal.SIGKILL
         load_checkpoint(latest)
@@ -182,18 +251,20 @@ def test_sigkill_at_any_moment_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_
     assert done.returncode == 0, done.stderr
     assert content(folder) == content(whole)
     assert verify(folder).ok
-    assert not list(folder.glob(".*"))
 
 
 def test_what_a_kill_between_two_writes_leaves(unbroken: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     broken_off(folder, 15)
     shutil.copy(unbroken.path / "metrics.csv", folder / "metrics.csv")  # rows that were written, their checkpoint not
+    (folder / "best.pt").unlink()  # nor the best one
     (folder / ".best.pt.0123.tmp").write_bytes(b"half a checkpoint")
+    (folder / "plots").mkdir()
+    (folder / "plots" / ".curves.png.0123.tmp").write_bytes(b"half a picture")
     (folder / ".lock").touch()
     resume(folder)
     assert content(folder) == content(unbroken.path)
-    assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]
+    assert not list(folder.rglob(".*"))
 
 
 def test_a_run_killed_before_its_first_step_begins_anew(unbroken: Run, tmp_path: Path) -> None:
@@ -259,7 +330,16 @@ def test_there_must_be_a_run_to_go_on_with(cli: Cli, tmp_path: Path) -> None:
         ("config.yaml", lambda text: text.replace("subset: 200", "subset: 150"), UsageError, "config.yaml was changed"),
         ("latest.pt", lambda _: "torn", ConvscopeError, "not a readable checkpoint"),
         ("metrics.csv", lambda text: text.splitlines()[0] + "\n", ConvscopeError, "lacks some of the 2 epochs"),
-        (ENVIRONMENT, lambda _: "{}", ConvscopeError, "does not say how the run computes"),
+        ("metrics.csv", lambda text: text.replace("epoch,", "era,"), ConvscopeError, "metrics.csv is damaged"),
+        ("metrics.csv", lambda text: text.replace("\n1,", "\none,"), ConvscopeError, "metrics.csv cannot be read"),
+        (ENVIRONMENT, lambda _: "{}", ConvscopeError, "does not say how"),
+        (
+            ENVIRONMENT,
+            lambda text: text.replace("float32", "flaot32"),
+            ConvscopeError,
+            "does not say how the run computes",
+        ),
+        (ENVIRONMENT, lambda _: "[", ConvscopeError, "environment.json cannot be read"),
     ],
 )
 def test_a_damaged_run_is_refused_in_one_line(
@@ -287,9 +367,11 @@ def test_other_pictures_are_refused(tmp_path: Path) -> None:
     own = {"data__path": str(tmp_path / "data"), "data__size": 8}
     with pytest.raises(StoppedError):
         train("folder", out=tmp_path / "run", augment=Signal(2), **settings, **own)
-    Image.new("L", (8, 8), 200).save(tmp_path / "data" / "0" / "0.png")
-    with pytest.raises(UsageError, match=r"since it was begun, the pictures are others \(mean\); begin another run"):
+    (tmp_path / "data" / "0" / "0.png").rename(tmp_path / "data" / "1" / "0.png")  # the same pixels, another label
+    with pytest.raises(UsageError, match=r"since it was begun, the pictures were changed; begin another run"):
         resume(tmp_path / "run")
+    (tmp_path / "data" / "1" / "0.png").rename(tmp_path / "data" / "0" / "0.png")
+    assert resume(tmp_path / "run").results["epochs"] == 2
 
 
 def test_two_trainings_never_share_a_folder(cli: Cli, tmp_path: Path) -> None:
@@ -321,7 +403,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(unbroken: Run, tm
         return images
 
     try:
-        with pytest.raises(ConvscopeError, match=r"cannot write .*best.pt: File too large; nothing was changed$"):
+        with pytest.raises(ConvscopeError, match=r"cannot write .*latest.pt: File too large; nothing was changed$"):
             train("digits", out=folder, augment=fill, **SMALL)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -330,6 +412,29 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(unbroken: Run, tm
     assert not list(folder.glob(".*"))
     resume(folder)
     assert content(folder) == content(unbroken.path)
+
+
+def test_where_the_pictures_lay_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    from convscope.data import load
+
+    pictures, _ = load("digits")
+    for index in range(40):
+        where = tmp_path / "far" / f"{index % 2}" / f"{index}.png"
+        where.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures.images[index, 0]).save(where)
+    small = {"train__epochs": 2, "train__batch_size": 8, "model__base_channels": 4, "data__size": 8}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoppedError):
+        train("folder", out=tmp_path / "a run", data_dir="far", data__path=".", augment=Signal(2), **small)
+    monkeypatch.chdir(tmp_path / "a run")
+    assert resume(tmp_path / "a run").results["epochs"] == 2
+
+
+def test_the_advice_can_be_pasted(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match=r"`convscope train --resume '.*/a run'` goes on"):
+        train("digits", out=tmp_path / "a run", augment=Signal(2), **SMALL)
 
 
 def test_a_loss_that_is_no_number_leaves_best_intact(cli: Cli, tmp_path: Path) -> None:
@@ -354,6 +459,7 @@ def test_patience_stops_once_nothing_gets_better(tmp_path: Path) -> None:
     assert len(scores) == best + 1 + 3 < 30
     assert run.checkpoint["epoch"] == best + 1
     assert run.results["epochs"] == len(scores)
+    assert f"| training | {len(scores)} epochs of sgd" in (run.path / "README.md").read_text()
     assert verify(tmp_path / "run").ok
     latest = (tmp_path / "run" / "latest.pt").read_bytes()
     (tmp_path / "run" / MANIFEST).unlink()

@@ -14,13 +14,12 @@ import yaml
 
 from convscope import train
 from convscope.config import load_config
-from convscope.data import ImageSet, load
+from convscope.data import ImageSet, hold_out, load
 from convscope.errors import UsageError
 from convscope.evaluate import evaluate, summary
 from convscope.runs import Run, load_run
 from convscope.runs.artifacts import ARTIFACTS, LATEST, MANIFEST
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
-from convscope.train import hold_out
 from convscope.training.device import choose_device
 from convscope.verify import verify
 

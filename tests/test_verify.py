@@ -242,6 +242,50 @@ def test_without_the_pictures_the_check_is_skipped_and_says_why(tmp_path: Path, 
     assert verify(run.path).ok
 
 
+def test_other_test_pictures_are_noticed_though_the_training_is_the_same(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write_pictures(tmp_path / "mine" / part)
+    own = {"data__path": str(tmp_path / "mine"), "data__subset": 24, "data__val_fraction": 0.25}
+    run = train("folder", out=tmp_path / "run", **own, train__epochs=1, train__batch_size=4, model__base_channels=4)
+    assert problems(run.path) == {}
+    (tmp_path / "mine" / "test" / "red" / "0.png").unlink()
+    assert set(problems(run.path).values()) == {"the test pictures are no longer those of the training"}
+    assert verify(run.path).ok
+    for picture in (tmp_path / "mine" / "train").rglob("1*.png"):  # 10 to 19, and 1: nine of twenty are left
+        picture.unlink()
+    (reason,) = set(problems(run.path).values())
+    assert reason.startswith("the pictures are no longer those of the training (cannot take 24 pictures")
+
+
+def test_a_loss_of_nothing_is_rounding_too(tmp_path: Path) -> None:
+    """Black and white: the loss falls below what float32 can tell from 0."""
+    for name, value in (("black", 0), ("white", 255)):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for index in range(20):
+            Image.new("L", (16, 16), value).save(tmp_path / "mine" / name / f"{index}.png")
+    own = {"data__path": str(tmp_path / "mine"), "data__size": 16, "data__augment": None, "model__name": "simple-cnn"}
+    adam = {"train__optimizer": "adam", "train__lr": 0.003, "train__epochs": 20, "train__label_smoothing": 0}
+    run = train("folder", out=tmp_path / "run", **own, **adam)
+    assert (run.metrics[-1]["val_loss"] or 0) < 1e-5
+    assert problems(run.path) == {}
+
+
+def test_rows_cut_off_the_end_are_noticed_though_it_may_have_stopped_early(tmp_path: Path) -> None:
+    stuck = {"train__lr": 1e-9, "train__warmup": 0, "train__patience": 2, "data__subset": 200, "train__epochs": 9}
+    run = train("digits", out=tmp_path / "run", model__base_channels=4, **stuck)
+    assert problems(run.path) == {}
+    write_csv(run.path / "metrics.csv", run.metrics[:-1])
+    write_manifest(run.path)
+    name = "metrics.csv has one sane row an epoch"
+    assert problems(run.path)[name] == f"expected epochs 1 to {len(run.metrics) + 1}, got {len(run.metrics)} rows"
+
+
+def test_a_row_that_is_no_number_is_noticed(copied_run: Run) -> None:
+    write_csv(copied_run.path / "metrics.csv", [row | {"lr": float("nan")} for row in copied_run.metrics])
+    write_manifest(copied_run.path)
+    assert problems(copied_run.path) == {"metrics.csv has one sane row an epoch": "lr of epoch 1 is no finite number"}
+
+
 def test_a_data_set_that_would_be_downloaded_is_not(
     tmp_path: Path, data_dir: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,10 +23,10 @@ ENVIRONMENT = {
 pytestmark = pytest.mark.slow
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, timeout: float = 300) -> str:
     """Standard output of a command that must succeed."""
     done = subprocess.run(
-        list(map(str, command)), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300
+        list(map(str, command)), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=timeout
     )
     assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
     return done.stdout
@@ -53,7 +53,8 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     pins = CHECKOUT / "constraints.txt"
     # most of PyTorch is never imported here; what is, is compiled when it is first
-    run(programs / "python", "-m", "pip", "install", "--quiet", "--no-compile", "-c", pins, wheel, cwd=folder)
+    install = ["-m", "pip", "install", "--quiet", "--no-compile", "-c", pins, wheel]
+    run(programs / "python", *install, cwd=folder, timeout=900)  # PyTorch is large and a line may be slow
     yield programs
     shutil.rmtree(folder)  # more than a gigabyte, which pytest would keep three times over
 
@@ -88,7 +89,7 @@ def test_it_is_imported_from_where_it_was_installed(environment: Path, tmp_path:
 
 
 def test_smoke_passes(convscope: Callable[..., str]) -> None:
-    assert re.match(r"smoke passed: loss [\d.]+ -> [\d.]+, test accuracy 9\d\.\d%|100\.0%", convscope("smoke"))
+    assert re.match(r"smoke passed: loss [\d.]+ -> [\d.]+, test accuracy (9\d\.\d|100\.0)%", convscope("smoke"))
 
 
 def test_a_training_from_the_recipe_to_the_explanation(convscope: Callable[..., str]) -> None:

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
+from convscope.cli.data import data
+from convscope.cli.options import DataDir, ImageFile, Index, Json, LayerName, Png, RunFolder
 from convscope.errors import UsageError
-from convscope.registry import DATASETS, METHODS
+from convscope.registry import METHODS
 
 app = typer.Typer(
     help="Open up a convolutional network: train it, explain it, prove it in NumPy.",
@@ -17,17 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `convscope train` made.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a machine.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Look for the data set here and nowhere else.", show_default=False),
-]
-ImageFile = Annotated[Path | None, typer.Option(help="A picture file.", show_default=False)]
-Index = Annotated[int | None, typer.Option(help="A picture of the test set.", show_default=False)]
-LayerName = Annotated[str | None, typer.Option(help="Dotted name of a layer.", show_default="the program's choice")]
-Png = Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")]
 
 
 class What(StrEnum):
@@ -84,12 +75,14 @@ def train(
     import convscope.train as training
     from convscope.cli import show
     from convscope.config import load_config
+    from convscope.runs.artifacts import CONFIG
 
     changes = set_ or []
     if resume is not None:
         if out is not None:
             raise UsageError(f"--resume {resume} goes on in place; leave --out away")
-        asked = load_config(recipe or resume / "config.yaml", changes) if recipe or changes else None
+        there = (resume / CONFIG).is_file()  # else `resume` says that there is no run, whatever else was asked
+        asked = load_config(recipe or resume / CONFIG, changes) if there and (recipe or changes) else None
         run = training.resume(resume, asked, data_dir=data_dir, progress=True)
     elif recipe is None:
         raise UsageError("Missing argument 'RECIPE': a shipped name or a YAML file, or --resume RUN")
@@ -225,7 +218,7 @@ def prove(
     --gradients compares, in float64, every gradient in train and in eval mode, two steps of SGD with momentum under
     the run's settings, BatchNorm's running statistics, and the Grad-CAM map.
     """
-    from convscope.cli import show
+    from convscope.cli import verdicts
     from convscope.data import load_configured
     from convscope.proof import prove
     from convscope.runs import load_run
@@ -236,7 +229,7 @@ def prove(
     _, test = load_configured(opened.config.data, data_dir)
     count = len(test) if images == "all" else int(images)
     proof = prove(opened, test.images[:count], labels=test.labels[:count] if gradients else None)
-    show.proof(opened, proof, json)
+    verdicts.proof(opened, proof, json)
     if not proof.ok:
         raise typer.Exit(1)
 
@@ -248,11 +241,11 @@ def verify(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None
     Each must exist, open, have the right shapes and the hash on record, and the accuracies must come out again from
     best.pt, if the data set is on this machine; exits 1 with the list.
     """
-    from convscope.cli import show
+    from convscope.cli import verdicts
     from convscope.verify import verify
 
     report = verify(run, data_dir)
-    show.verification(run, report, json)
+    verdicts.verification(run, report, json)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -271,11 +264,11 @@ def doctor(
     Looks at this machine and, with RUN, at the run: checkpoint, training, pictures, and the model on test pictures.
     Exits 1 where there is a problem. For a model and a batch of your own: convscope.doctor.examine.
     """
-    from convscope.cli import show
+    from convscope.cli import verdicts
     from convscope.doctor import examine_environment, examine_run
 
     groups = {} if run is None else {str(run): examine_run(run, data_dir)}
-    if not show.findings({"this machine": examine_environment(), **groups}, json):
+    if not verdicts.findings({"this machine": examine_environment(), **groups}, json):
         raise typer.Exit(1)
 
 
@@ -285,58 +278,13 @@ def smoke(json: Json = False) -> None:
 
     Trains on 512 balanced synthetic pictures for five epochs; exits 1 unless the loss falls and the accuracy passes.
     """
-    from convscope.cli import show
+    from convscope.cli import verdicts
     from convscope.smoke import smoke
 
     result = smoke()
-    show.smoke(result, json)
+    verdicts.smoke(result, json)
     if not result.ok:
         raise typer.Exit(1)
 
 
-data = typer.Typer(help="List the data sets, describe or download one.", rich_markup_mode=None)
-app.add_typer(data, name="data")
-
-
-@data.command("list")
-def data_list(data_dir: DataDir = None, json: Json = False) -> None:
-    """Every data set by name, and whether it is at hand."""
-    from convscope.cli import show
-    from convscope.data import available
-
-    show.data_sets(available(data_dir), json)
-
-
-@data.command("info")
-def data_info(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(DATASETS)}.")],
-    data_dir: DataDir = None,
-    json: Json = False,
-) -> None:
-    """Counts, shape, classes and channel statistics of one data set."""
-    from convscope.cli import show
-    from convscope.data import load
-
-    show.data_set(name, *load(name, data_dir), json)
-
-
-@data.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(DATASETS)}.")],
-    mirror: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="Download from here instead of the official hosts.", show_default="CONVSCOPE_MIRROR"
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Download a data set and print where its files lie.
-
-    Into the cache, checked by SHA-256; an interrupted download goes on where it stopped. Files that are at hand are
-    not downloaded. A mirror is a data folder behind a web server, with the files as published.
-    """
-    from convscope.cli import show
-    from convscope.data import fetch
-
-    show.files(name, fetch(name, mirror), json)
+app.add_typer(data)

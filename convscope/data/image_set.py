@@ -1,5 +1,6 @@
 """ImageSet: the one form in which every data set arrives, raw bytes and labels, before torch is involved."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,13 @@ class ImageSet:
         held = np.sort(choice(self.labels, len(self.classes), n, seed))
         rest = np.setdiff1d(np.arange(len(self)), held)
         return self.take(rest), self.take(held)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, class names, labels and pixels: the same for the same pictures in the same order."""
+        digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
+        digest.update(np.ascontiguousarray(self.labels).data)
+        digest.update(np.ascontiguousarray(self.images).data)
+        return digest.hexdigest()
 
     def channel_stats(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and (biased) standard deviation of each channel over all pixels, on the scale [0, 1].

@@ -1,36 +1,47 @@
 """A batch in, findings on its layout, values and labels out, built upon the checks that training makes itself."""
 
-from collections.abc import Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from convscope.doctor.finding import Finding, sentence
-from convscope.training.checks import Shape, mistakes
+from convscope.training.checks import Mistake, Shape, mistakes
 
 LOUD = 10.0  # standard deviation of pictures that should have 1
 QUIET = 0.05
 
 
-def check_batch(
-    images: Tensor, labels: Tensor, in_shape: Shape, num_classes: int | None, dtype: torch.dtype
-) -> Iterator[Finding]:
-    """Findings on layout, values and labels: what training would refuse to eat, and what it would swallow all the same.
+def check_pictures(images: Tensor, in_shape: Shape, dtype: torch.dtype) -> tuple[Finding, Finding]:
+    """Findings on layout and values: what training would refuse to eat, and what it would swallow all the same.
 
     Args:
-        images, labels, in_shape, num_classes: as for `training.checks.mistakes`.
+        images: should be normalised floats, (N, C, H, W).
+        in_shape: (C, H, W) as the model wants it, from `expected_shape`.
         dtype: of the model's weights.
     """
-    wrong = {
-        mistake.about: Finding(mistake.about, "problem", sentence(mistake.seen), sentence(mistake.advice))
-        for mistake in mistakes(images, labels, in_shape, num_classes)
-    }
-    yield wrong.get("layout") or Finding("layout", "fine", f"The pictures are (N, C, H, W): {tuple(images.shape)}.")
-    yield wrong.get("values") or _values(images, dtype)
-    yield wrong.get("labels") or Finding(
-        "labels", "fine", f"The labels are int64, of {len(set(labels.tolist()))} classes."
-    )
+    any_labels = torch.zeros(len(images), dtype=torch.int64)  # theirs are looked at once the logits are counted
+    wrong = {mistake.about: _problem(mistake) for mistake in mistakes(images, any_labels, in_shape, None)}
+    shape = tuple(images.shape)
+    if images.ndim != 4 and "layout" not in wrong:
+        advice = (
+            "A convolution takes four axes, (N, C, H, W): grey pictures want images[:, None], one alone images[None]."
+        )
+        wrong["layout"] = Finding("layout", "problem", f"The pictures are {shape}.", advice)
+    layout = wrong.get("layout") or Finding("layout", "fine", f"The pictures are (N, C, H, W): {shape}.")
+    return layout, wrong.get("values") or _values(images, dtype)
+
+
+def check_labels(images: Tensor, labels: Tensor, in_shape: Shape, num_classes: int | None) -> Finding:
+    """A finding on the labels of these pictures; without a number of classes, any from 0 up will do."""
+    for mistake in mistakes(images, labels, in_shape, num_classes):
+        if mistake.about == "labels":
+            return _problem(mistake)
+    return Finding("labels", "fine", f"The labels are int64, of {len(set(labels.tolist()))} classes.")
+
+
+def _problem(mistake: Mistake) -> Finding:
+    return Finding(mistake.about, "problem", sentence(mistake.seen), sentence(mistake.advice))
 
 
 def _values(images: Tensor, dtype: torch.dtype) -> Finding:
@@ -53,13 +64,13 @@ def _values(images: Tensor, dtype: torch.dtype) -> Finding:
 
 def expected_shape(model: nn.Module, images: Tensor) -> Shape:
     """(C, H, W) that the model wants: what it says, else its first convolution's channels at the pictures' own size."""
-    if (said := getattr(model, "in_shape", None)) is not None:
-        channels, height, width = said
-        return channels, height, width
+    match getattr(model, "in_shape", None):
+        case [int(channels), int(height), int(width)]:
+            return channels, height, width
     found = (getattr(module, "in_channels", None) for module in model.modules())
-    channels = next((number for number in found if isinstance(number, int)), None)
-    if channels is None:
+    convolved = next((number for number in found if isinstance(number, int)), None)
+    if convolved is None or images.ndim != 4:
         return cast(Shape, tuple(images.shape[1:]))
-    last = images.ndim == 4 and images.shape[1] != channels == images.shape[3]
-    height, width = images.shape[1:3] if last else images.shape[-2:]
-    return channels, height, width
+    last = images.shape[1] != convolved == images.shape[3]
+    height, width = images.shape[1:3] if last else images.shape[2:]
+    return convolved, height, width

@@ -5,7 +5,7 @@ import platform
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def examine_environment() -> list[Finding]:
     driver = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
     return [
         check_python(platform.python_version(), python),
-        check_packages(requirements, {d.name.lower().replace("_", "-"): d.version for d in metadata.distributions()}),
+        check_packages(requirements, installed_version),
         check_threads(torch.get_num_threads(), cores, os.environ.get("OMP_NUM_THREADS")),
         check_device(torch.cuda.is_available(), torch.version.cuda or torch.version.hip, driver),
         check_disk(Path.cwd(), cache_folder()),
@@ -62,12 +62,21 @@ def check_python(found: str, asked: str) -> Finding:
     )
 
 
-def check_packages(requirements: Sequence[str], installed: Mapping[str, str]) -> Finding:
-    """Requirements such as "torch>=2.4" against versions by lower-case name; extras are nobody's duty."""
+def installed_version(name: str) -> str | None:
+    """The version that Python would import, of several the first on its path; None where there is none.
+
+    As `importlib.metadata.version`, but a folder without metadata, which a broken-off `pip` leaves, hides no other.
+    """
+    found = (distribution.metadata for distribution in metadata.distributions(name=name))
+    return next((described["Version"] for described in found if "Version" in described), None)
+
+
+def check_packages(requirements: Sequence[str], version_of: Callable[[str], str | None]) -> Finding:
+    """Requirements such as "torch>=2.4" against the versions that are installed; extras are nobody's duty."""
     wrong = []
     wanted = [r for r in map(Requirement, requirements) if r.marker is None or r.marker.evaluate({"extra": ""})]
     for requirement in wanted:
-        version = installed.get(requirement.name.lower().replace("_", "-"))
+        version = version_of(requirement.name)
         if version is None:
             wrong.append(f"{requirement.name} is missing ({requirement.specifier} is asked for)")
         elif not requirement.specifier.contains(version, prereleases=True):
@@ -119,7 +128,7 @@ def check_device(available: bool, build: str | None, driver: bool) -> Finding:
 
 def check_disk(here: Path, cache: Path) -> Finding:
     """Whether runs can be written below `here`, and downloads into `cache`, and what is free there."""
-    exists = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    exists = next(folder for folder in (cache, *cache.parents) if _is_there(folder))
     for folder, remedy in (
         (here, "Change into a folder of your own, or name one with --out."),
         (exists, "Let XDG_CACHE_HOME name a folder of your own, or give data sets with --data-dir."),
@@ -134,6 +143,14 @@ def check_disk(here: Path, cache: Path) -> Finding:
         advice = "Make room, or let XDG_CACHE_HOME name a folder on another disk."
         return Finding("disk", "warning", f"Only {free / 1e9:.2f} GB are free for downloads in {cache}.", advice)
     return Finding("disk", "fine", f"{here} can be written to; {free / 1e9:,.0f} GB are free in {cache}.")
+
+
+def _is_there(folder: Path) -> bool:
+    """False too where nobody may look, for which `exists` raises before Python 3.14."""
+    try:
+        return folder.exists()
+    except OSError:
+        return False
 
 
 def check_convolution(convolve: Callable[..., Tensor]) -> Finding:

@@ -1,7 +1,7 @@
 """A model and a labelled batch in, findings out: on the batch, the weights, the mode and the answers."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from convscope.doctor.batch import check_batch, expected_shape
+from convscope.doctor.batch import check_labels, check_pictures, expected_shape
 from convscope.doctor.finding import Finding
 from convscope.errors import ConvscopeError, UsageError
 from convscope.explain import explain, feature_maps
@@ -24,6 +24,8 @@ SAME = 1e-5  # of the largest logit: what rounding makes of equal answers
 EXPLAINED = 32  # pictures of the batch whose heatmaps are looked at
 MANY_BLANK = 0.5  # of them; a few pictures without evidence for the answer are an honest result
 MODAL = (_BatchNorm, _DropoutNd)  # what behaves otherwise in train mode
+# what a model's own code raises on a batch that it cannot take
+REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError)
 
 
 def examine(
@@ -41,7 +43,7 @@ def examine(
         model: any module that maps (N, C, H, W) to logits (N, classes).
         images: what you feed it: should be normalised floats, (N, C, H, W). Best a batch it was not trained on.
         labels: should be int64, (N,).
-        num_classes: by default `model.num_classes`, or as many as the model gives logits.
+        num_classes: by default `model.num_classes`; never more than the model gives logits.
 
     Raises:
         UsageError: no pictures, something that is no array, or a scripted model.
@@ -54,35 +56,36 @@ def examine(
         ['The pictures are channels-last (8, 6, 5, 3).', 'The pictures are torch.int64.']
     """
     pictures, truth = _tensor("images", images), _tensor("labels", labels)
-    if not pictures.ndim or not len(pictures):
+    if not pictures.ndim or not pictures.numel():
         raise UsageError(f"examine needs at least one picture, got images {tuple(pictures.shape)}")
     return list(_examine(model, pictures, truth, num_classes or getattr(model, "num_classes", None)))
 
 
 def _examine(model: nn.Module, images: Tensor, labels: Tensor, num_classes: int | None) -> Iterator[Finding]:
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    found = list(check_batch(images, labels, expected_shape(model, images), num_classes, reference.dtype))
-    yield from found
-    unusable = [f.name for f in found if f.severity == "problem"]
-    if "layout" in unusable or not images.is_floating_point() or not torch.isfinite(images).all():
+    in_shape = expected_shape(model, images)
+    layout, values = check_pictures(images, in_shape, reference.dtype)
+    usable = layout.severity != "problem" and images.is_floating_point() and bool(torch.isfinite(images).all())
+    broken = _not_finite(model)
+    pictures = images.detach().to(reference) if usable else images
+    answer = _answer(model, pictures) if usable and not broken else None
+    logits = answer if isinstance(answer, Tensor) else None
+    classes = [number for number in (num_classes, None if logits is None else logits.shape[1]) if number]
+    truth = check_labels(images, labels, in_shape, min(classes, default=None))
+    yield from (layout, values, truth)
+    if not usable:
         return
-    if broken := _not_finite(model):
-        yield broken
+    yield broken or Finding("weights", "fine", "All weights and running statistics are finite.")
+    if isinstance(answer, Finding):
+        yield answer
+    if logits is None:
         return
-    yield Finding("weights", "fine", "All weights and running statistics are finite.")
-    images, labels = images.detach().to(reference), labels.detach().to(reference.device)
-    try:
-        logits = _forward(model, images)
-    except (RuntimeError, ValueError, TypeError) as error:
-        yield _refused(error)
-        return
-    yield _mode(model, images, logits)
-    yield (answers := _output(model, images, None if "labels" in unusable else labels, logits))
-    if answers.severity == "problem" and not (logits.ndim == 2 and torch.isfinite(logits).all()):
-        return
-    if "labels" not in unusable:
-        yield _accuracy(logits, labels)
-    yield _heatmaps(model, images[:EXPLAINED])
+    known = None if truth.severity == "problem" else labels.detach().to(reference.device)
+    yield _mode(model, pictures, logits)
+    yield _output(model, pictures, known, logits)
+    if known is not None:
+        yield _accuracy(logits, known)
+    yield _heatmaps(model, pictures[:EXPLAINED])
 
 
 def _not_finite(model: nn.Module) -> Finding | None:
@@ -100,6 +103,48 @@ def _not_finite(model: nn.Module) -> Finding | None:
     )
 
 
+def _answer(model: nn.Module, images: Tensor) -> Tensor | Finding:
+    """The logits in eval mode, (N, classes) and finite; else a finding that says what comes in their place."""
+    try:
+        answer = _forward(model, images)
+    except UsageError:  # not the batch: the model cannot be looked into at all
+        raise
+    except REFUSALS as error:
+        wrong = f"The model cannot take this batch: {_first_line(error)}."
+        advice = "Compare the shapes in that line; a Linear layer fits one size of picture only."
+        return Finding("output", "problem", wrong, advice)
+    if not _are_logits(answer, len(images)):
+        wrong = (
+            f"The model gives {_shape(answer)} for {len(images)} pictures; expected logits ({len(images)}, classes)."
+        )
+        advice = "Return one float tensor; end the model with Flatten and a Linear layer of one output a class."
+        return Finding("output", "problem", wrong, advice)
+    if not torch.isfinite(answer).all():
+        largest = max((float(p.detach().abs().max()) for p in model.parameters() if p.numel()), default=0.0)
+        wrong = f"The logits contain NaN or infinity; the pictures are finite, the largest weight is {largest:.2g}."
+        advice = "If it is huge, the training diverged: lower the learning rate; else look for a log or a division."
+        return Finding("output", "problem", wrong, advice)
+    return answer
+
+
+def _are_logits(answer: object, pictures: int) -> TypeGuard[Tensor]:
+    """Whether it is (N, classes) in floats, with at least two classes to choose from."""
+    return (
+        isinstance(answer, Tensor)
+        and answer.is_floating_point()
+        and answer.ndim == 2
+        and len(answer) == pictures
+        and answer.shape[1] >= 2
+    )
+
+
+def _shape(answer: object) -> str:
+    """An output in words: a shape where it is a tensor, else its type."""
+    if not isinstance(answer, Tensor):
+        return f"a {type(answer).__name__}"
+    return f"{tuple(answer.shape)}" + ("" if answer.is_floating_point() else f" of {answer.dtype}")
+
+
 def _mode(model: nn.Module, images: Tensor, logits: Tensor) -> Finding:
     """What the mode that the model is in makes of the batch, against eval mode (`logits`)."""
     layers = [m for m in model.modules() if isinstance(m, MODAL)]
@@ -108,13 +153,14 @@ def _mode(model: nn.Module, images: Tensor, logits: Tensor) -> Finding:
     advice = "Call model.eval() before you evaluate or predict, and model.train() before you train on."
     try:
         as_it_is = _forward(model, images, in_its_own_mode=True)
-    except (RuntimeError, ValueError) as error:
-        wrong = f"{mode}, and so the model refuses this batch: {str(error).splitlines()[0]}"
-        return Finding("mode", "problem", f"{wrong.rstrip('.')}.", advice)
-    if not isinstance(logits, Tensor) or not isinstance(as_it_is, Tensor) or as_it_is.shape != logits.shape:
-        return Finding("mode", "fine", f"{mode}; without logits nothing can be compared.")
+    except REFUSALS as error:
+        wrong = f"{mode}, and so the model refuses this batch: {_first_line(error)}."
+        return Finding("mode", "problem", wrong, advice)
+    if not isinstance(as_it_is, Tensor) or as_it_is.shape != logits.shape:
+        wrong = f"The model is not in eval mode, and so gives {_shape(as_it_is)} instead of logits {_shape(logits)}."
+        return Finding("mode", "problem", wrong, advice)
     difference, scale = float((as_it_is - logits).abs().max()), float(logits.abs().max())
-    if not difference > SAME * scale:
+    if difference <= SAME * scale:  # false for NaN
         return Finding("mode", "fine", "The answers are those of eval mode.")
     changed = int((as_it_is.argmax(-1) != logits.argmax(-1)).sum())
     wrong = f"{mode}: logits are off by up to {difference:.2g}, and {changed} of {len(logits)} predictions change."
@@ -122,18 +168,7 @@ def _mode(model: nn.Module, images: Tensor, logits: Tensor) -> Finding:
 
 
 def _output(model: nn.Module, images: Tensor, labels: Tensor | None, logits: Tensor) -> Finding:
-    """Are there logits, and do they depend on the picture? Labels are None where they cannot be used."""
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        wrong = f"The model gives {shape} for {len(images)} pictures; expected logits ({len(images)}, classes)."
-        return Finding(
-            "output", "problem", wrong, "End the model with Flatten and a Linear layer of one output a class."
-        )
-    if not torch.isfinite(logits).all():
-        largest = max((float(p.detach().abs().max()) for p in model.parameters() if p.numel()), default=0.0)
-        wrong = f"The logits contain NaN or infinity; the pictures are finite, the largest weight is {largest:.2g}."
-        advice = "If it is huge, the training diverged: lower the learning rate; else look for a log or a division."
-        return Finding("output", "problem", wrong, advice)
+    """Do the logits depend on the picture? Labels are None where they cannot be used."""
     differ = len(images) > 1 and not torch.equal(images, images[:1].expand_as(images))
     spread = float((logits - logits.mean(dim=0)).abs().max())
     if differ and spread <= SAME * float(logits.abs().max()):
@@ -155,8 +190,11 @@ def _output(model: nn.Module, images: Tensor, labels: Tensor | None, logits: Ten
 
 
 def _dead_layer(model: nn.Module, images: Tensor) -> str | None:
-    """The first layer whose output is zero everywhere."""
-    return next((name for name, maps in feature_maps(model, images).items() if not maps.any()), None)
+    """The first layer whose output is zero everywhere; None too where layers cannot be looked at."""
+    try:
+        return next((name for name, maps in feature_maps(model, images).items() if not maps.any()), None)
+    except REFUSALS:  # by a model made for one size of batch
+        return None
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Finding:
@@ -186,7 +224,10 @@ def _heatmaps(model: nn.Module, images: Tensor) -> Finding:
     try:
         found = explain(model, images)
     except ConvscopeError as error:
-        return Finding("heatmap", "warning", f"Grad-CAM cannot be drawn: {str(error).rstrip('.')}.", "Name a layer.")
+        return Finding("heatmap", "warning", f"Grad-CAM cannot be drawn: {_first_line(error)}.", "Name a layer.")
+    except REFUSALS as error:
+        advice = "It took all of them together: look for a batch size that is written into the model."
+        return Finding("heatmap", "warning", f"The model refuses a part of the pictures: {_first_line(error)}.", advice)
     blank = found.evidence.count("none")
     seen = f"{blank} of {len(images)} Grad-CAM heatmaps at layer {found.layer} are blank"
     if blank <= MANY_BLANK * len(images):
@@ -199,22 +240,20 @@ def _heatmaps(model: nn.Module, images: Tensor) -> Finding:
     )
 
 
-def _refused(error: Exception) -> Finding:
-    """The model cannot compute on this batch at all."""
-    reason = str(error).splitlines()[0].rstrip(".")
-    advice = "Compare the shapes in that line; a Linear layer fits one size of picture only."
-    return Finding("output", "problem", f"The model cannot take this batch: {reason}.", advice)
+def _first_line(error: Exception) -> str:
+    """What an error says first; its type where it says nothing, as a bare assert does."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def _forward(model: nn.Module, images: Tensor, in_its_own_mode: bool = False) -> Tensor:
-    """The logits of a private copy, in eval mode or in the model's own; nothing is recorded, drawn or updated."""
+def _forward(model: nn.Module, images: Tensor, in_its_own_mode: bool = False) -> object:
+    """What a private copy gives, in eval mode or in the model's own; nothing is recorded, drawn or updated."""
     copy = eval_clone(model)
     if in_its_own_mode:
         for module, original in zip(copy.modules(), model.modules(), strict=True):
             module.training = original.training
     with recording(images.device, record=False):
-        logits: Tensor = copy(images.clone())
-    return logits
+        answer: object = copy(images.clone())
+    return answer
 
 
 def _tensor(what: str, values: Any) -> Tensor:

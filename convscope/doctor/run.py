@@ -3,23 +3,30 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from convscope.data import ImageSet, hold_out, load_at_hand
+from convscope.data.lock import locked
 from convscope.doctor.finding import Finding, sentence
 from convscope.doctor.model import examine
 from convscope.errors import ConvscopeError
 from convscope.models import build_model
 from convscope.registry import MODELS
 from convscope.runs import Run, load_run
-from convscope.runs.artifacts import BEST, METRICS, RESULTS
+from convscope.runs.artifacts import BEST, CONFIG, LATEST, MANIFEST, METRICS, RESULTS
 from convscope.runs.captions import percent
 from convscope.runs.checkpoint import load_checkpoint
+from convscope.runs.claim import LOCK
+from convscope.runs.environment import command_line
 from convscope.runs.notes import Remark, few_pictures, near_guessing, overfitting
 
+Stage = Literal["finished", "at work", "broken off"]
+
+AGAIN = "Copy the run again, or train again."
+SMALLER = "train again with a smaller train.lr or a longer train.warmup"
 SAMPLE = 512  # test pictures that are looked at, balanced over the classes
 DIVERGED = 2.0  # times the loss of guessing
 OFF_CENTRE = 0.5  # mean of a channel after normalisation, which should be 0
@@ -45,12 +52,13 @@ def examine_run(folder: Path, data_dir: Path | None = None) -> list[Finding]:
 
 
 def _examine_run(folder: Path, data_dir: Path | None) -> Iterator[Finding]:
-    yield (checkpoint := check_checkpoint(folder / BEST))
-    yield (training := check_training(folder))
-    if checkpoint.severity == "problem":
+    stage = stage_of(folder)
+    yield (checkpoint := check_checkpoint(folder, stage))
+    yield (training := check_training(folder, stage))
+    if checkpoint.severity == "problem" or not (folder / BEST).exists():
         return
     run = load_run(folder)
-    recorded = training.severity == "fine"
+    recorded = training.severity == "fine" and stage == "finished"
     if recorded:
         yield _from_remarks("overfitting", overfitting(run), _gap(run))
     try:
@@ -80,12 +88,31 @@ def _examine_run(folder: Path, data_dir: Path | None) -> Iterator[Finding]:
     yield from examine(run.model, run.preprocess(sample.images), sample.labels)
 
 
-def check_checkpoint(path: Path) -> Finding:
-    """Whether the checkpoint is there and its weights are those of the model that it names."""
+def stage_of(folder: Path) -> Stage:
+    """Whether the run in `folder` has all its files, is being trained by a process right now, or neither."""
+    if (folder / MANIFEST).exists():  # it is written last
+        return "finished"
     try:
-        checkpoint = load_checkpoint(path)
+        if (folder / LOCK).exists():  # else nobody holds it, and to look must not make one
+            with locked(folder / LOCK, wait=False):
+                pass
+    except BlockingIOError:
+        return "at work"
+    except OSError:  # another user's: only they can tell
+        pass
+    return "broken off"
+
+
+def check_checkpoint(folder: Path, stage: Stage) -> Finding:
+    """Whether there is a checkpoint and its weights are those of the model that it names."""
+    nothing = not any((folder / name).exists() for name in (BEST, LATEST))
+    if nothing and stage == "at work":
+        return Finding("checkpoint", "fine", "There is none yet: the training has just begun.")
+    try:
+        checkpoint = _first_or_best(folder, stage)
     except ConvscopeError as error:
-        advice = "Train again, or copy the run folder again; a training leaves its first checkpoint after one epoch."
+        begun = nothing and stage == "broken off" and (folder / CONFIG).is_file()
+        advice = f"`{_resume(folder)}` begins again." if begun else AGAIN
         return Finding("checkpoint", "problem", sentence(str(error)), advice)
     named, shape, classes = checkpoint["model"], tuple(checkpoint["input_shape"]), len(checkpoint["classes"])
     state: dict[str, Tensor] = checkpoint["model_state"]
@@ -99,11 +126,21 @@ def check_checkpoint(path: Path) -> Finding:
         return Finding("checkpoint", "problem", f"Its model cannot be built: {error}.", advice)
     differences = _differences(expected, state)
     if not differences:
-        return Finding("checkpoint", "fine", f"The weights fit {named['name']}, {len(state)} tensors.")
+        early = "" if (folder / BEST).exists() else f" in {LATEST}; {BEST} comes with the end of an epoch"
+        return Finding("checkpoint", "fine", f"The weights fit {named['name']}, {len(state)} tensors{early}.")
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     options = "".join(f", {key}={value}" for key, value in named["options"].items())
     seen = f"The weights do not fit {named['name']}{options}: {'; '.join(differences[:3])}{more}."
     return Finding("checkpoint", "problem", seen, advice)
+
+
+def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
+    """The content of best.pt; of latest.pt while a training is in its first epoch."""
+    if stage != "finished" and not (folder / BEST).exists() and (folder / LATEST).exists():
+        latest = load_checkpoint(folder / LATEST)
+        if latest["epoch"] == 0:
+            return latest
+    return load_checkpoint(folder / BEST)
 
 
 def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
@@ -133,39 +170,51 @@ def _fitting(state: dict[str, Tensor], shape: Any, classes: int) -> str:
     return " or ".join(fitting) or "none of convscope's models"
 
 
-def check_training(folder: Path) -> Finding:
+def check_training(folder: Path, stage: Stage) -> Finding:
     """How the training went, by its records: NaN, diverged, never finished."""
     if not (folder / METRICS).exists():
-        advice = (
-            "Train again; if the training said that the loss became nan, with a smaller train.lr or a longer warm-up."
-        )
-        return Finding("training", "problem", f"There is no {METRICS}: no epoch was ever finished.", advice)
+        return _unfinished(folder, stage, 0)
     run = Run(folder, {}, nn.Identity())  # only its records are read: the checkpoint may be another's
-    lower = "train again with a smaller train.lr or a longer train.warmup"
-    finished = (folder / RESULTS).exists()
     try:
         rows = run.metrics
         if not rows or not {"train_loss", "train_accuracy", "val_accuracy"} <= rows[0].keys():
             raise ConvscopeError(f"{folder / METRICS} has no row, or lacks columns")
-        if finished and not 0 <= run.results.get("test_accuracy", -1) <= 1:
+        if stage == "finished" and not 0 <= run.results.get("test_accuracy", -1) <= 1:
             raise ConvscopeError(f"{folder / RESULTS} has no test accuracy in [0, 1]")
     except (ConvscopeError, TypeError) as error:
-        advice = "Copy the run again, or train again."
-        return Finding("training", "problem", f"The records cannot be read: {error}.", advice)
+        return Finding("training", "problem", f"The records cannot be read: {error}.", AGAIN)
     losses = [row["train_loss"] or 0.0 for row in rows]
     broken = [i for i, row in enumerate(rows, 1) if not all(math.isfinite(v) for v in row.values() if v is not None)]
     if broken:
         return Finding(
-            "training", "problem", f"The metrics of epoch {broken[0]} contain NaN or infinity.", sentence(lower)
+            "training", "problem", f"The metrics of epoch {broken[0]} contain NaN or infinity.", sentence(SMALLER)
         )
     if (classes := _classes(folder)) and losses[-1] > DIVERGED * math.log(classes):
         seen = f"The training loss ended at {losses[-1]:.3g}; guessing gives {math.log(classes):.3g}: it has diverged."
-        return Finding("training", "problem", seen, sentence(lower))
-    if not finished:
-        seen = f"The training stopped after epoch {len(rows)}: there is no {RESULTS}."
-        advice = f"If it was interrupted, `convscope train --resume {folder}` goes on; if the loss became nan: {lower}."
-        return Finding("training", "problem", seen, advice)
+        return Finding("training", "problem", seen, sentence(SMALLER))
+    if stage != "finished":
+        return _unfinished(folder, stage, len(rows))
     return Finding("training", "fine", f"{len(rows)} epochs, training loss {losses[0]:.3f} to {losses[-1]:.3f}.")
+
+
+def _unfinished(folder: Path, stage: Stage, epochs: int) -> Finding:
+    """A run without a manifest, or without records, after so many epochs."""
+    if stage == "at work":
+        return Finding("training", "fine", f"Still training: {epochs} epoch{'s' * (epochs != 1)} done so far.")
+    seen = f"The training stopped after epoch {epochs}: there is no {RESULTS}."
+    advice = f"If it was interrupted, `{_resume(folder)}` goes on; if the loss became nan: {SMALLER}."
+    if not epochs:
+        seen = f"There is no {METRICS}: no epoch was ever finished."
+    elif (folder / RESULTS).exists():
+        seen = f"The training ended while its results were being written: there is no {MANIFEST}."
+        advice = f"`{_resume(folder)}` finishes it."
+    resumable = stage == "broken off" and (folder / CONFIG).is_file()
+    return Finding("training", "problem", seen, advice if resumable else AGAIN)
+
+
+def _resume(folder: Path) -> str:
+    """The command line that goes on with a run."""
+    return command_line(["convscope", "train", "--resume", str(folder)])
 
 
 def check_normalisation(run: Run, training: ImageSet) -> Finding:

@@ -9,6 +9,7 @@ from convscope.numpy_nn.im2col import col2im, im2col, output_size
 from convscope.numpy_nn.layer import Layer
 from convscope.numpy_nn.linear import Flatten, Linear
 from convscope.numpy_nn.loss import CrossEntropyLoss
+from convscope.numpy_nn.muon import Muon
 from convscope.numpy_nn.naive import conv2d_naive
 from convscope.numpy_nn.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from convscope.numpy_nn.sequential import Residual, Sequential
@@ -28,6 +29,7 @@ __all__ = [
     "Layer",
     "Linear",
     "MaxPool2D",
+    "Muon",
     "ReLU",
     "Residual",
     "Sequential",

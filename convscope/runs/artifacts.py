@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def write_file(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise ConvscopeError(f"cannot write {path}: {error.strerror}; nothing was changed") from None
@@ -96,6 +97,19 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over `path`. Windows refuses while another program reads it, which mostly takes a moment."""
+    for wait in (0.05, 0.2, 1.0):
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if os.name == "posix":
+                raise
+            time.sleep(wait)
+    temporary.replace(path)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -39,7 +39,7 @@ def card(run: Run, notes: Sequence[Note], test: int) -> str:
         f"| model | {run.model_name}, {run.parameters:,} parameters |",
         f"| input | {channels}×{height}×{width} (C×H×W), normalised with the training pictures' mean and deviation |",
         f"| classes | {len(run.classes)}: {', '.join(run.classes)} |",
-        f"| training | {train.epochs} epochs of {train.optimizer}, seed {train.seed}, "
+        f"| training | {results['epochs']} epochs of {train.optimizer}, seed {train.seed}, "
         f"{results['train_seconds']:.1f} s, {results['images_per_second']:,.0f} images/s |",
         f"| best validation accuracy | {'nothing held out' if validation is None else percent(validation, 2)} |",
         f"| checkpoint chosen | epoch {run.checkpoint['epoch']} |",

@@ -12,6 +12,7 @@ from convscope.errors import UsageError
 from convscope.runs.artifacts import CONFIG, write_file
 
 LOCK = ".lock"
+LEFT = re.compile(r"\.lock|\..+\.tmp")  # what a killed training may leave before its first file
 
 
 def free_folder(out: str | Path | None, config: RunConfig) -> Path:
@@ -22,7 +23,7 @@ def free_folder(out: str | Path | None, config: RunConfig) -> Path:
         raise UsageError(f"{folder} is a file; choose another --out")
     if (folder / CONFIG).exists():
         raise UsageError(f"{folder} holds a run; go on with it by --resume {folder}, or choose another --out")
-    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+    if folder.is_dir() and any(not LEFT.fullmatch(path.name) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose another --out, or remove it")
     return folder
 
@@ -55,6 +56,6 @@ def held(folder: Path) -> Iterator[None]:
             raise UsageError(f"{folder} is in use by another training; wait for it, or choose another --out") from None
         except OSError as error:
             raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
-        for half_written in folder.glob(".*.tmp"):  # by a process that was killed while it wrote
+        for half_written in folder.rglob(".*.tmp"):  # by a process that was killed while it wrote
             half_written.unlink(missing_ok=True)
         yield

@@ -1,5 +1,6 @@
 """Nothing in, a plain dictionary out that says on what a figure was measured: machine, device, threads, versions."""
 
+import json
 import os
 import platform
 import shlex
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 
 from convscope import __version__
+from convscope.errors import ConvscopeError
+from convscope.runs.artifacts import ENVIRONMENT
 
 PACKAGES = ("torch", "numpy", "pillow", "matplotlib", "scikit-learn")
 
@@ -34,6 +37,14 @@ def describe_environment(device: str) -> dict[str, Any]:
         "packages": {"convscope": __version__} | {name: version(name) for name in PACKAGES},
         "command": command_line(["convscope", *sys.argv[1:]]) if as_program else None,
     }
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """What `environment.json` of a run folder says; ConvscopeError where it cannot be read."""
+    try:
+        return dict(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConvscopeError(f"{folder / ENVIRONMENT} cannot be read: {error}") from None
 
 
 def command_line(words: Sequence[str]) -> str:

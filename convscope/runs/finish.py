@@ -1,6 +1,5 @@
 """A trained run and its test pictures in, the rest of the run folder out: results, plots, card, report, manifest."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,11 @@ from numpy.typing import NDArray
 
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.runs import plots
-from convscope.runs.artifacts import CARD, CONFIG, ENVIRONMENT, REPORT, RESULTS, write_file, write_json, write_manifest
+from convscope.runs.artifacts import CARD, CONFIG, REPORT, RESULTS, write_file, write_json, write_manifest
 from convscope.runs.canvas import class_labels
 from convscope.runs.captions import heat_source, percent, verdict
 from convscope.runs.card import card
+from convscope.runs.environment import read_environment
 from convscope.runs.layer_table import layer_rows
 from convscope.runs.notes import notes
 from convscope.runs.report import Note, ReportData, render_report
@@ -74,7 +74,7 @@ def finish(
         layers=layer_rows(run),
         pictures=pictures,
         config_yaml=(folder / CONFIG).read_text(encoding="utf-8"),
-        environment=json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")),
+        environment=read_environment(folder),
         notes=remarks,
         explain_index=int(shown[-1]),
     )

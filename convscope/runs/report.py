@@ -184,13 +184,14 @@ def _embed(png: bytes) -> dict[str, Any]:
 
 
 def _flatten(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values as text, one level of nesting written out, None left out."""
+    """Names and values as text, nesting written out, None left out."""
     rows: list[tuple[str, str]] = []
     for name, value in environment.items():
         if isinstance(value, Mapping):
-            rows += [(str(inner), str(item)) for inner, item in value.items() if item is not None]
+            prefix = "" if name == "packages" else f"{name.replace('_', ' ')}: "
+            rows += [(f"{prefix}{inner}", item) for inner, item in _flatten(value)]
         elif value is not None:
-            rows.append((name, str(value)))
+            rows.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
     return rows
 
 

@@ -67,11 +67,7 @@ class Run:
     @property
     def metrics(self) -> list[Row]:
         """The rows of `metrics.csv`, one an epoch; None where a cell is empty."""
-        try:
-            with (self.path / METRICS).open(newline="", encoding="utf-8") as file:
-                return [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
-        except (OSError, ValueError, TypeError) as error:
-            raise ConvscopeError(f"{self.path / METRICS} cannot be read: {error}") from None
+        return read_metrics(self.path)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -100,6 +96,15 @@ class Run:
         z = self.logits(images).astype(np.float64)
         exponentials = np.exp(z - z.max(axis=1, keepdims=True))  # shifted, so that nothing overflows
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """The rows of `metrics.csv` in a run folder; ConvscopeError where it cannot be read."""
+    try:
+        with (folder / METRICS).open(newline="", encoding="utf-8") as file:
+            return [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConvscopeError(f"{folder / METRICS} cannot be read: {error}") from None
 
 
 def load_run(path: str | Path) -> Run:

@@ -19,13 +19,14 @@ WORTH = 1.1  # a candidate must be so many times faster than the plain one; less
 
 
 def choose(
-    config: TrainConfig, model: nn.Module, batch: Callable[[], tuple[Tensor, Tensor]]
+    config: TrainConfig, device: str, model: nn.Module, batch: Callable[[], tuple[Tensor, Tensor]]
 ) -> tuple[Arithmetic, dict[str, float]]:
     """Fill in what `config` leaves to ``auto``: precision and memory layout first, then threads.
 
     Takes real training steps on copies of `model`; the model itself and all random streams stay as they are.
 
     Args:
+        device: where.
         model: what will be trained.
         batch: gives a first batch, float32 (N, C, H, W) and int64 (N,), should one be needed.
 
@@ -35,23 +36,23 @@ def choose(
     if config.engine == "numpy":
         return Arithmetic("float64" if config.precision == "float64" else "float32"), {}
     count = torch.get_num_threads() if config.threads in (None, "auto") else config.threads
-    device = next(model.parameters()).device
-    precisions = _precisions(device) if config.precision == "auto" else [config.precision]
+    kind = torch.device(device).type
+    precisions = _precisions(kind) if config.precision == "auto" else [config.precision]
     layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
-    ways = [Arithmetic(precision, layout, int(count)) for precision in precisions for layout in layouts]
+    ways = [Arithmetic(precision, layout, int(count), device) for precision in precisions for layout in layouts]
     way, seconds = _fastest(ways, config, model, batch)
-    if config.threads == "auto" and device.type == "cpu":
+    if config.threads == "auto" and kind == "cpu":
         fewer = [replace(way, threads=n) for n in dict.fromkeys([int(count), (int(count) + 1) // 2, 1])]
         way, measured = _fastest(fewer, config, model, batch)
         seconds |= measured
     return way, seconds
 
 
-def _precisions(device: torch.device) -> list[Precision]:
+def _precisions(kind: str) -> list[Precision]:
     """What `auto` may choose from, the plain one first."""
-    if device.type == "cuda":
+    if kind == "cuda":
         return ["float32", "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"]
-    return ["float32", "bfloat16"] if device.type == "cpu" else ["float32"]
+    return ["float32", "bfloat16"] if kind == "cpu" else ["float32"]
 
 
 def _fastest(

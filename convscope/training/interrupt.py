@@ -10,9 +10,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """While entered, the first SIGINT or SIGTERM is kept in `signum`; for the next, all is as it was before.
+    """While entered, the first SIGINT or SIGTERM is kept in `signum`; the next is handled as if this were not there.
 
-    Only the main thread hears signals: entered in another, this changes nothing.
+    Only the main thread hears signals: entered in another, this changes nothing. A shell without job control starts
+    what it puts into the background with SIGINT ignored; a training hears it all the same, since it loses nothing.
     """
 
     def __init__(self) -> None:
@@ -27,13 +28,10 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        for signum, handler in self._before.items():
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
-        self._restore()
-
-    def _restore(self) -> None:
-        while self._before:
-            signum, handler = self._before.popitem()
-            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler in (None, signal.SIG_IGN) else handler)

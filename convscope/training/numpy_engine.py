@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from convscope.config import TrainConfig
 from convscope.convert import leaves, numpy_state, to_numpy
-from convscope.numpy_nn import SGD, Adam, BatchNorm2D, CrossEntropyLoss, Dropout
+from convscope.numpy_nn import SGD, Adam, BatchNorm2D, CrossEntropyLoss, Dropout, Muon
+from convscope.numpy_nn.optimizer import Optimizer
 from convscope.numpy_nn.shapes import Array
 from convscope.training.precision import Arithmetic
 
@@ -68,10 +69,12 @@ class NumPyEngine:
         return images.numpy().astype(self.dtype, copy=False)
 
 
-def make_optimizer(params: Any, config: TrainConfig) -> SGD | Adam:
+def make_optimizer(params: Any, config: TrainConfig) -> Optimizer:
     """As `optimizers.make_optimizer` sets them: Nesterov's momentum, decay on kernels and matrices only."""
     decayed = [name for name, value in params.items() if value.ndim > 1]
     if config.optimizer == "sgd":
         return SGD(params, config.lr, config.momentum, config.momentum > 0, config.weight_decay, decayed)
+    if config.optimizer == "muon":
+        return Muon(params, config.lr, config.momentum, config.weight_decay, decayed)
     decoupled = config.optimizer == "adamw"
     return Adam(params, config.lr, weight_decay=config.weight_decay, decoupled=decoupled, decayed=decayed)

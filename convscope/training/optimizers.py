@@ -4,10 +4,13 @@ import torch
 from torch import nn
 
 from convscope.config import TrainConfig
+from convscope.training.muon import Muon
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum (Sutskever et al. 2013), Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019).
+    """SGD with Nesterov momentum (Sutskever et al. 2013), Adam, AdamW, or Muon (Jordan et al. 2024).
+
+    Adam is by Kingma & Ba (2015), AdamW by Loshchilov & Hutter (2019).
 
     Weight decay applies to kernels and matrices only: shrinking a bias or BatchNorm's scale towards zero regularises
     nothing (Goyal et al. 2017, section 5.3).
@@ -25,3 +28,5 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
             return torch.optim.Adam(groups, lr=config.lr)
         case "adamw":
             return torch.optim.AdamW(groups, lr=config.lr)
+        case "muon":
+            return Muon(groups, lr=config.lr, momentum=config.momentum)

@@ -20,14 +20,14 @@ class TorchEngine:
         self.arithmetic = arithmetic
         self.label_smoothing = config.label_smoothing
         self.optimizer = make_optimizer(self.model, config)
-        self.scaler = arithmetic.scaler(next(self.model.parameters()).device)
+        self.scaler = arithmetic.scaler()
 
     def step(self, images: Tensor, labels: Tensor, lr: float, seed: int) -> tuple[float, int]:
         """Forward, backward, update; (mean loss, correct predictions)."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.model.train()
-        with seeded(seed, images.device), self.arithmetic.autocast(images.device):  # dropout draws from the global stream
+        with seeded(seed, images.device), self.arithmetic.autocast():  # dropout draws from the global stream
             logits = self.model(self.arithmetic.place(images))
             loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         self.optimizer.zero_grad()

@@ -1,7 +1,11 @@
 """This machine passes; each thing that may be wrong with one is told with its number and what to do."""
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -17,6 +21,7 @@ from convscope.doctor.environment import (
     check_packages,
     check_python,
     check_threads,
+    installed_version,
 )
 
 
@@ -48,15 +53,42 @@ def test_python() -> None:
 
 def test_packages() -> None:
     asked = ["torch>=2.4", "numpy>=1.26", "typing_extensions", 'pytest>=8; extra == "dev"']
-    good = {"torch": "2.13.0+cpu", "numpy": "2.4.6", "typing-extensions": "4.16"}
-    assert outcome(check_packages(asked, good))[0] == "fine"
-    assert "all 3 packages" in check_packages(asked, good).seen
-    assert outcome(check_packages(asked, good | {"torch": "2.3.1+cpu"})) == (
+    good = {"torch": "2.13.0+cpu", "numpy": "2.4.6", "typing_extensions": "4.16"}
+    assert outcome(check_packages(asked, good.get))[0] == "fine"
+    assert "all 3 packages" in check_packages(asked, good.get).seen
+    assert outcome(check_packages(asked, (good | {"torch": "2.3.1+cpu"}).get)) == (
         "problem",
         "torch is 2.3.1+cpu (>=2.4 is asked for).",
     )
     del good["numpy"]
-    assert outcome(check_packages(asked, good)) == ("problem", "numpy is missing (>=1.26 is asked for).")
+    assert outcome(check_packages(asked, good.get)) == ("problem", "numpy is missing (>=1.26 is asked for).")
+
+
+def install(folder: Path, name: str, version: str | None) -> None:
+    """What `pip` leaves of a package: its folder of metadata; without a version, an empty one."""
+    info = folder / f"{name.replace('-', '_')}-{version or '9.9'}.dist-info"
+    info.mkdir(parents=True)
+    if version:
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+def test_the_version_is_the_one_that_python_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, version in (("second", "1.5"), ("first", "2.5")):
+        install(tmp_path / folder, "two-of-them", version)
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    assert installed_version("two-of-them") == installed_version("Two_Of_Them") == "2.5"
+    assert installed_version("none-of-them") is None
+    assert installed_version("torch") == torch.__version__
+
+
+def test_a_folder_without_metadata_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that broke off left it; the machine is fine all the same."""
+    install(tmp_path, "left-over", None)
+    install(tmp_path, "torch", None)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_version("left-over") is None
+    assert installed_version("torch") == torch.__version__
+    assert {f.severity for f in examine_environment() if f.name == "packages"} == {"fine"}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +137,33 @@ def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
     assert finding.seen.startswith("/proc/self cannot be written to: ")
     assert "--out" in finding.advice
     assert "XDG_CACHE_HOME" in check_disk(tmp_path, locked / "cache").advice
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may look everywhere, so for a while root is somebody else."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+def test_a_cache_below_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "cache").mkdir(parents=True)
+    with TemporaryDirectory() as here:
+        Path(here).chmod(0o777)
+        closed.chmod(0)
+        with as_nobody():
+            finding = check_disk(Path(here), closed / "cache" / "convscope")
+        closed.chmod(0o700)
+    assert finding.severity == "warning"
+    assert finding.seen.endswith(" cannot be written to: Permission denied.")
+    assert "XDG_CACHE_HOME" in finding.advice
 
 
 def without_bias(x: Tensor, w: Tensor, b: Tensor, stride: int, padding: int) -> Tensor:

@@ -84,6 +84,9 @@ SPOILT: dict[str, tuple[Callable[[Tensor], Any], str, str, str]] = {
     "NHWC": (lambda x: channels_last(scaled(x)), "layout", "problem", "are channels-last (200, 8, 8, 1)."),
     "NHWC array": (lambda x: channels_last(scaled(x)).numpy(), "layout", "problem", "channels-last (200, 8, 8, 1)"),
     "no channel axis": (lambda x: scaled(x)[:, 0], "layout", "problem", "The pictures are (200, 8, 8)."),
+    "two axes": (lambda x: scaled(x).flatten(1), "layout", "problem", "The pictures are (200, 64)."),
+    "one axis": (lambda x: scaled(x).flatten(1).mean(1), "layout", "problem", "The pictures are (200,)."),
+    "five axes": (lambda x: scaled(x)[None], "layout", "problem", "The pictures are (1, 200, 1, 8, 8)."),
     "grey as colour": (lambda x: scaled(x).repeat(1, 3, 1, 1), "layout", "problem", "The pictures are (200, 3, 8, 8)."),
 }
 
@@ -101,10 +104,13 @@ def test_a_spoilt_batch_is_named(
 ) -> None:
     chosen = digits[1].subset(200, seed=1)
     model = digits_run.model if own else trained(*batch_of(digits[0]))
-    found = bad(examine(model, spoil(torch.from_numpy(chosen.images)), chosen.labels))
+    spoilt = spoil(torch.from_numpy(chosen.images))
+    found = bad(examine(model, spoilt, chosen.labels[: len(spoilt)]))
     assert found[name][0] == severity
     assert seen in found[name][1]
     assert {"layout", "values", "labels"} & found.keys() == {name}
+    if name == "layout":
+        assert found.keys() == {name}
     if "NaN" in seen:
         assert found.keys() == {name}  # what NaN does to the answers is no finding of its own
 
@@ -122,12 +128,15 @@ def test_a_spoilt_batch_is_named(
     ],
     ids=["float", "int32", "one-hot", "from one", "negative", "too few", "list of floats"],
 )
+@pytest.mark.parametrize("own", [True, False], ids=["our model", "plain model"])
 def test_spoilt_labels_are_named_and_nothing_else(
-    digits_run: Run, digits: tuple[ImageSet, ImageSet], spoil: Callable[[Tensor], Any], seen: str
+    digits_run: Run, digits: tuple[ImageSet, ImageSet], spoil: Callable[[Tensor], Any], seen: str, own: bool
 ) -> None:
+    """A plain model does not say how many classes it has: its logits do."""
     images, labels = batch_of(digits[1])
-    found = examine(digits_run.model, images, spoil(labels))
+    found = examine(digits_run.model if own else trained(*batch_of(digits[0])), images, spoil(labels))
     assert bad(found) == {"labels": ("problem", seen)}
+    assert [finding.name for finding in found].count("labels") == 1
     assert "accuracy" not in {finding.name for finding in found}  # there is nothing to hold it against
 
 
@@ -273,13 +282,120 @@ def test_logits_that_are_none(digits: tuple[ImageSet, ImageSet]) -> None:
         "The model cannot take this batch: mat1 and mat2 shapes cannot be multiplied (200x160 and 72x10)"
     )
 
-    class Logarithm(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.log()
 
-    seen = bad(examine(nn.Sequential(*whole, Logarithm()), images, labels))["output"][1]
-    largest = max(float(p.detach().abs().max()) for p in whole.parameters())
-    assert seen.endswith(f"NaN or infinity; the pictures are finite, the largest weight is {largest:.2g}.")
+class Then(nn.Module):
+    """A model and what its author did with its output."""
+
+    def __init__(self, model: nn.Module, then: Callable[[Tensor, bool], object]) -> None:
+        super().__init__()
+        self.model, self.then = model, then
+
+    def forward(self, x: Tensor) -> object:
+        return self.then(self.model(x), self.training)
+
+
+def refuse(_: Tensor) -> Tensor:
+    raise AssertionError
+
+
+NO_LOGITS: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "another batch": (lambda z: z.view(-1, 5), "The model gives (400, 5) for 200 pictures; expected logits (200,"),
+    "fewer": (lambda z: z[:0], "The model gives (0, 10) for 200 pictures; expected logits (200, classes)."),
+    "a loss": (lambda z: z.mean(), "The model gives () for 200 pictures"),
+    "tuple": (lambda z: (z, z.relu()), "The model gives a tuple for 200 pictures"),
+    "dict": (lambda z: {"logits": z}, "The model gives a dict for 200 pictures"),
+    "one logit": (lambda z: z[:, :1], "The model gives (200, 1) for 200 pictures"),
+    "class numbers": (lambda z: z.argmax(1), "The model gives (200,) of torch.int64 for 200 pictures"),
+    "choices": (lambda z: z > 0, "The model gives (200, 10) of torch.bool for 200 pictures"),
+    "logarithm": (lambda z: z.log(), "The logits contain NaN or infinity; the pictures are finite"),
+    "bare assert": (refuse, "The model cannot take this batch: AssertionError."),
+    "no such key": (lambda z: {}[len(z)], "The model cannot take this batch: 200."),
+}
+
+
+@pytest.mark.parametrize(("spoil", "seen"), NO_LOGITS.values(), ids=NO_LOGITS)
+@pytest.mark.parametrize("mode", [True, False], ids=["train mode", "eval mode"])
+def test_a_model_that_gives_no_logits(
+    digits: tuple[ImageSet, ImageSet], spoil: Callable[[Tensor], object], seen: str, mode: bool
+) -> None:
+    whole = trained(*batch_of(digits[0])).append(nn.Dropout(0.5))
+    found = examine(Then(whole, lambda z, _: spoil(z)).train(mode), *batch_of(digits[1]))
+    assert bad(found).keys() == {"output"}
+    assert bad(found)["output"][0] == "problem"
+    assert bad(found)["output"][1].startswith(seen)
+    assert {f.name for f in found} == {"layout", "values", "labels", "weights", "output"}
+    if "largest weight" in bad(found)["output"][1]:
+        largest = max(float(p.detach().abs().max()) for p in whole.parameters())
+        assert bad(found)["output"][1].endswith(f"the largest weight is {largest:.2g}.")
+
+
+def test_a_flatten_that_takes_pictures_apart(digits: tuple[ImageSet, ImageSet]) -> None:
+    """`x.view(-1, 72)` where 144 features belong to one picture: every picture becomes two."""
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.MaxPool2d(2), nn.Flatten(0), nn.Unflatten(0, (-1, 72)))
+    seen = bad(examine(model.append(nn.Linear(72, 10)), *batch_of(digits[1])))
+    expected = "The model gives (400, 10) for 200 pictures; expected logits (200, classes)."
+    assert seen == {"output": ("problem", expected)}
+
+
+@pytest.mark.parametrize(
+    ("then", "seen"),
+    [
+        (lambda z, training: (z, z) if training else z, "The model is not in eval mode, and so gives a tuple instead"),
+        (
+            lambda z, training: z[:, :7] if training else z,
+            "The model is not in eval mode, and so gives (200, 7) instead",
+        ),
+        (lambda z, training: z * float("nan") if training else z, "0 of 0 BatchNorm and Dropout layers are in train"),
+        (
+            lambda z, training: refuse(z) if training else z,
+            "0 of 0 BatchNorm and Dropout layers are in train mode, and",
+        ),
+    ],
+    ids=["auxiliary logits", "another head", "NaN", "refused"],
+)
+def test_a_model_that_answers_otherwise_in_train_mode(
+    digits: tuple[ImageSet, ImageSet], then: Callable[[Tensor, bool], object], seen: str
+) -> None:
+    model = Then(trained(*batch_of(digits[0])), then)
+    found = bad(examine(model.train(), *batch_of(digits[1])))
+    assert found.keys() == {"mode"}
+    assert found["mode"][0] == "problem"
+    assert found["mode"][1].startswith(seen)
+    assert bad(examine(model.eval(), *batch_of(digits[1]))) == {}
+
+
+def test_a_model_made_for_one_size_of_batch_has_no_heatmap(digits: tuple[ImageSet, ImageSet]) -> None:
+    """Heatmaps are drawn for a part of the batch, so are those that tell which layer is dead."""
+    whole = trained(*batch_of(digits[0]))
+    found = bad(examine(Then(whole, lambda z, _: z.view(200, 10)), *batch_of(digits[1])))
+    assert found.keys() == {"heatmap"}
+    assert found["heatmap"][1].startswith("The model refuses a part of the pictures: shape '[200, 10]' is invalid")
+    nn.init.constant_(whole[0].bias, -30.0)
+    found = bad(examine(Then(whole, lambda z, _: z.view(200, 10)), *batch_of(digits[1])))
+    assert found["output"][1].startswith("Every picture gets the same logits")
+
+
+def test_a_model_without_gradients_has_no_heatmap(digits: tuple[ImageSet, ImageSet]) -> None:
+    model = Then(trained(*batch_of(digits[0])), lambda z, _: z.detach())
+    found = bad(examine(model, *batch_of(digits[1])))
+    assert found.keys() == {"heatmap"}
+    assert found["heatmap"][1].startswith("Grad-CAM cannot be drawn: ")
+
+
+@pytest.mark.parametrize("said", [784, (8, 8), ("1", 8, 8), None], ids=str)
+def test_an_input_shape_that_means_something_else_is_not_believed(
+    digits: tuple[ImageSet, ImageSet], said: object
+) -> None:
+    model = trained(*batch_of(digits[0]))
+    model.in_shape = said
+    assert bad(examine(model, *batch_of(digits[1]))) == {}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_scripted_model_is_refused(digits: tuple[ImageSet, ImageSet]) -> None:
+    with pytest.raises(UsageError, match="is scripted"):
+        examine(torch.jit.script(small_network()), *batch_of(digits[1]))
 
 
 def test_without_a_convolution_there_is_no_heatmap_but_all_the_rest(digits: tuple[ImageSet, ImageSet]) -> None:
@@ -293,9 +409,18 @@ def test_without_a_convolution_there_is_no_heatmap_but_all_the_rest(digits: tupl
 def test_numbers_of_classes_may_be_said(digits_run: Run, digits: tuple[ImageSet, ImageSet]) -> None:
     images, labels = batch_of(digits[1])
     assert bad(examine(digits_run.model, images, labels, num_classes=5))["labels"][1] == "The labels run from 0 to 9."
+    model = trained(*batch_of(digits[0]))
+    model.num_classes = 0  # as some libraries mark a model without a head
+    assert bad(examine(model, images, labels)) == {}
+    # whatever was said, a label without a logit has no loss
+    assert bad(examine(model, images, labels + 1, 20)) == {"labels": ("problem", "The labels run from 1 to 10.")}
 
 
-@pytest.mark.parametrize("images", [np.zeros((0, 1, 8, 8)), [object()], 3.0], ids=["none", "objects", "a number"])
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((0, 1, 8, 8)), np.zeros((2, 1, 0, 8)), [object()], 3.0],
+    ids=["none", "empty ones", "objects", "a number"],
+)
 def test_what_is_no_batch_is_refused(images: Any) -> None:
     with pytest.raises(UsageError, match="images"):
         examine(small_network(), images, [0])

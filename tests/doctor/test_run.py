@@ -1,6 +1,8 @@
 """A run folder with a classic mistake in it is found out; a healthy one, whatever it was trained on, has no problem."""
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from convscope.doctor import CHECKS, Finding, examine_run
 from convscope.errors import ConvscopeError
 from convscope.models import build_model
 from convscope.runs import Run
+from convscope.runs.claim import claimed
 from convscope.train import train as train_run
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -31,6 +34,36 @@ def problems(folder: Path, data_dir: Path | None = None) -> dict[str, str]:
     return {
         name: seen for name, (severity, seen) in bad(examine_run(folder, data_dir)).items() if severity == "problem"
     }
+
+
+def advice(folder: Path) -> dict[str, str]:
+    """What to do, by the name of the check."""
+    return {finding.name: finding.advice for finding in examine_run(folder) if finding.advice}
+
+
+def follow(advised: str, cli: Cli) -> list[str]:
+    """Run the command in the advice, as a shell takes it apart; returns its words."""
+    words = shlex.split(re.findall("`(.+?)`", advised)[0])
+    code, _, error = cli(*words[1:])
+    assert code == 0, error
+    return words
+
+
+TINY = {"data__subset": 400, "model__base_channels": 4}
+
+
+def break_off(folder: Path, at_step: int) -> Path:
+    """A training on the digits that something ends at this step of its first epoch."""
+    steps = iter(range(1, at_step + 1))
+
+    def augment(images: torch.Tensor) -> torch.Tensor:
+        if next(steps) == at_step:
+            raise InterruptedError
+        return images
+
+    with pytest.raises(InterruptedError):
+        train("digits", out=folder, augment=augment, **TINY, train__epochs=3)
+    return folder
 
 
 def change(folder: Path, **values: Any) -> None:
@@ -111,9 +144,11 @@ def test_a_training_that_diverges(tmp_path: Path) -> None:
     }
     with pytest.raises(ConvscopeError, match="the loss"):
         train_run(make_config(wild), out=tmp_path / "run")
-    found = problems(tmp_path / "run")
-    assert found["training"] == "There is no metrics.csv: no epoch was ever finished."
-    assert found["checkpoint"].startswith(f"No checkpoint {tmp_path / 'run' / 'best.pt'}; give")
+    assert problems(tmp_path / "run") == {"training": "There is no metrics.csv: no epoch was ever finished."}
+    (finding,) = [f for f in examine_run(tmp_path / "run") if f.name == "training"]
+    assert finding.advice.endswith(
+        "if the loss became nan: train again with a smaller train.lr or a longer train.warmup."
+    )
 
 
 def test_records_of_a_training_that_diverged(copied_run: Run) -> None:
@@ -146,7 +181,86 @@ def test_results_that_cannot_be_read(copied_run: Run, content: str) -> None:
 
 def test_a_training_that_was_stopped(copied_run: Run) -> None:
     (copied_run.path / "results.json").unlink()
+    assert problems(copied_run.path)["training"].startswith("The records cannot be read: ")  # it was finished
+    (copied_run.path / "manifest.json").unlink()
     assert problems(copied_run.path) == {"training": "The training stopped after epoch 3: there is no results.json."}
+    assert f"`convscope train --resume {copied_run.path}` goes on" in advice(copied_run.path)["training"]
+    (copied_run.path / "config.yaml").unlink()  # and without it nothing goes on
+    assert advice(copied_run.path) == {"training": "Copy the run again, or train again."}
+
+
+def test_a_training_that_was_stopped_in_its_first_epoch_goes_on_as_advised(tmp_path: Path, cli: Cli) -> None:
+    folder = break_off(tmp_path / "my run", at_step=4)
+    found = examine_run(folder)
+    assert [(f.name, f.severity) for f in found] == [("checkpoint", "fine"), ("training", "problem")]
+    assert found[0].seen == (
+        "The weights fit tiny-resnet, 62 tensors in latest.pt; best.pt comes with the end of an epoch."
+    )
+    assert found[1].seen == "There is no metrics.csv: no epoch was ever finished."
+    assert follow(found[1].advice, cli) == ["convscope", "train", "--resume", str(folder)]
+    assert problems(folder) == {}
+
+
+def test_a_training_that_was_killed_before_its_first_step_goes_on_as_advised(tmp_path: Path, cli: Cli) -> None:
+    folder = break_off(tmp_path / "run", at_step=1)
+    (folder / "latest.pt").unlink()
+    (folder / "environment.json").unlink()
+    found = advice(folder)
+    assert found == {
+        "checkpoint": f"`convscope train --resume {folder}` begins again.",
+        "training": found["training"],
+    }
+    follow(found["checkpoint"], cli)
+    assert problems(folder) == {}
+    (folder / "manifest.json").unlink()
+    (folder / "best.pt").unlink()  # after its first epoch a run cannot do without
+    assert problems(folder)["checkpoint"].startswith(f"No checkpoint {folder / 'best.pt'}; give")
+    assert advice(folder)["checkpoint"] == "Copy the run again, or train again."
+
+
+def test_a_training_that_was_killed_while_it_wrote_its_results_goes_on_as_advised(copied_run: Run, cli: Cli) -> None:
+    folder = copied_run.path
+    for name in ("manifest.json", "report.html", "plots/explain.png"):
+        (folder / name).unlink()
+    expected = "The training ended while its results were being written: there is no manifest.json."
+    assert problems(folder) == {"training": expected}
+    assert advice(folder)["training"] == f"`convscope train --resume {folder}` finishes it."
+    follow(advice(folder)["training"], cli)
+    assert bad(examine_run(folder)) == {}
+    assert (folder / "report.html").is_file()
+
+
+def test_a_training_at_work_is_no_problem(tmp_path: Path) -> None:
+    """Looked at from within, under its own lock, which is the operating system's and holds for all but its owner."""
+    folder = tmp_path / "run"
+    seen: list[list[Finding]] = []
+
+    def look(images: torch.Tensor) -> torch.Tensor:
+        before = sorted(path.name for path in folder.iterdir())
+        seen.append(examine_run(folder))
+        assert sorted(path.name for path in folder.iterdir()) == before
+        assert ".lock" in before
+        return images
+
+    train("digits", out=folder, augment=look, **TINY, data__val_fraction=0, train__epochs=2, train__batch_size=1200)
+    first, *_, last = seen
+    assert [(f.name, f.severity) for f in first] == [("checkpoint", "fine"), ("training", "fine")]
+    assert first[1].seen == "Still training: 0 epochs done so far."
+    assert [f.seen for f in last if f.name == "training"] == ["Still training: 1 epoch done so far."]
+    assert "accuracy" in {f.name for f in last}
+    assert "training" not in bad(examine_run(folder))
+
+
+def test_a_training_that_has_just_begun_is_no_problem_and_a_lock_left_behind_none_at_work(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with claimed(folder, make_config({"data": {"name": "digits"}, "model": {"name": "tiny-resnet"}})):
+        assert {f.severity for f in examine_run(folder)} == {"fine"}
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml"]
+    touched = folder.stat().st_mtime_ns
+    assert problems(folder).keys() == {"checkpoint", "training"}
+    assert folder.stat().st_mtime_ns == touched  # to look makes nothing, not even for a moment
+    (folder / ".lock").touch()  # as a killed process leaves it
+    assert problems(folder).keys() == {"checkpoint", "training"}
 
 
 def test_overfitting(copied_run: Run) -> None:

@@ -118,6 +118,16 @@ def test_tiny_resnet_shortcuts() -> None:
     assert count(model) - count(plain) == 8 * 16 + 2 * 16
 
 
+def test_the_stem_may_pool() -> None:
+    shapes = dict(layer_shapes(TinyResNet((3, 20, 13), 7, base_channels=6, stem_pool=2), (3, 20, 13)))
+    assert shapes["stem.relu"] == (6, 20, 13)
+    assert shapes["stem.pool"] == (6, 10, 6)
+    assert shapes["group1.1.relu"] == (6, 10, 6)
+    assert shapes["group2.1.relu"] == (12, 5, 3)
+    with pytest.raises(UsageError, match="the smallest that works is 4×4"):
+        TinyResNet((1, 3, 9), 10, stem_pool=4)
+
+
 def test_a_residual_block_with_zeroed_branch_passes_its_input() -> None:
     torch.manual_seed(0)
     block = TinyResNet((3, 8, 8), 10, base_channels=4).group1[0].eval()
@@ -131,7 +141,7 @@ def test_a_residual_block_with_zeroed_branch_passes_its_input() -> None:
     [
         (("lenet", (1, 28, 28), 10, {}), "unknown model 'lenet'; choose from lenet5"),
         (("lenet5", (1, 28, 28), 10, {"skip": True}), "lenet5 has no option 'skip'; it takes none"),
-        (("tiny-resnet", (1, 28, 28), 10, {"depth": 3}), "choose from base_channels, skip"),
+        (("tiny-resnet", (1, 28, 28), 10, {"depth": 3}), "choose from base_channels, stem_pool, skip"),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": "8"}), "base_channels must be int, got '8'"),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": 0}), "must be at least 1, got 0"),
         (("tiny-resnet", (1, 28, 28), 10, {"skip": 1}), "skip must be bool, got 1"),

@@ -119,7 +119,7 @@ def test_an_update_that_wrecks_the_weights_is_noticed_before_anything_is_saved()
     batches = Batches(
         pictures(30), None, mean=(0.5,), std=(0.3,), batch_size=64, seed=0
     )  # one step: its loss is finite
-    with pytest.raises(ConvscopeError, match=r"after its last step the loss is (nan|inf) in epoch 1"):
+    with pytest.raises(ConvscopeError, match=r"after its update the loss is (nan|inf) in epoch 1, step 1;"):
         list(fit(state, batches))
 
 

@@ -132,10 +132,10 @@ class Slow(nn.Module):
 
 def chosen(slow: Slow, **asked: Any) -> tuple[Arithmetic, dict[str, float]]:
     """What `choose` makes of a model with `slow` in it; it must leave everything as it was."""
-    model = nn.Sequential(slow, *make_model())
+    model = nn.Sequential(slow, nn.Flatten(), nn.Linear(3 * 9 * 7, 4))  # so small that only `slow` takes time
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     kept = [p.detach().clone() for p in model.parameters()]
-    found = choose(TrainConfig(**asked), model, lambda: next(make_batches().train(0)))
+    found = choose(TrainConfig(**asked), "cpu", model, lambda: next(make_batches().train(0)))
     assert slow.calls == 0  # copies were trained
     assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
     assert torch.get_num_threads() == threads
@@ -171,7 +171,7 @@ def test_nothing_is_measured_where_nothing_is_open() -> None:
     def never() -> tuple[torch.Tensor, torch.Tensor]:
         raise AssertionError("no batch is needed")
 
-    assert choose(config, make_model(), never) == (Arithmetic("bfloat16", True, 2), {})
+    assert choose(config, "cpu", make_model(), never) == (Arithmetic("bfloat16", True, 2), {})
 
 
 def test_the_choice_and_its_timings_are_on_record(tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""A configuration in, a Job out: pictures loaded, network built, the way to compute settled; ready to `fit`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from convscope.config import RunConfig
+from convscope.data import ImageSet, hold_out, load_configured
+from convscope.data.augment import build_augment
+from convscope.data.batches import Batches, seeded
+from convscope.errors import UsageError
+from convscope.models import build_model
+from convscope.pictures import DEFAULT_CROP, Crop
+from convscope.runs.checkpoint import FORMAT
+from convscope.training.choose import choose
+from convscope.training.device import choose_device
+from convscope.training.fit import Epoch, TrainState
+from convscope.training.precision import Arithmetic
+
+Augment = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A training about to happen.
+
+    Attributes:
+        config: what it is.
+        data_dir: where its pictures lie, if that was said.
+        training, validation, test: its pictures.
+        batches, state: what `fit` takes.
+        step_seconds: how long a step took, by way to compute it, where that was measured.
+    """
+
+    config: RunConfig
+    data_dir: str | None
+    training: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+    batches: Batches
+    state: TrainState
+    step_seconds: dict[str, float]
+
+    def fingerprints(self) -> dict[str, str]:
+        """Which pictures these are."""
+        sets = {"training": self.training, "validation": self.validation, "test": self.test}
+        return {name: pictures.fingerprint() for name, pictures in sets.items() if pictures}
+
+    def checkpoint(self, rows: list[Epoch], folder: Path) -> dict[str, Any]:
+        """Everything that goes on from here, or rebuilds the model by itself."""
+        best = rows[best_row(rows)].val_accuracy if rows else None
+        return {
+            "format": FORMAT,
+            "model": {"name": self.config.model.name, "options": self.config.model.options},
+            **self.state.state_dict(),
+            "epoch": self.state.epoch,
+            "step": self.state.step,
+            "best_val_accuracy": best,
+            "classes": list(self.training.classes),
+            "input_shape": list(self.training.shape),
+            "mean": list(self.batches.mean),
+            "std": list(self.batches.std),
+            "picture": picture_settings(self.training, self.config.data.crop),
+            "config": self.config.model_dump(mode="json"),
+            "run_dir": str(folder),
+        }
+
+
+def prepare(
+    config: RunConfig,
+    data_dir: str | Path | None = None,
+    augment: Augment | None = None,
+    arithmetic: Arithmetic | None = None,
+) -> Job:
+    """Load the pictures, build the network and settle how to compute, if `arithmetic` does not."""
+    settings = config.train
+    if settings.patience and not config.data.val_fraction:
+        raise UsageError("train.patience waits for a better validation, but data.val_fraction=0 holds nothing out")
+    device = arithmetic.device if arithmetic else choose_device("cpu" if settings.engine == "numpy" else settings.device)
+    pictures, test = load_configured(config.data, data_dir)
+    training, validation = hold_out(pictures, config)
+    mean, std = training.channel_stats()
+    batches = Batches(
+        training,
+        validation,
+        mean=mean,
+        std=std,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augment=build_augment(config.data.augment, training.shape[1:], mean, augment),
+        device=device,
+    )
+    with seeded(settings.seed):
+        model = build_model(config.model.name, training.shape, len(training.classes), **config.model.options)
+    step_seconds: dict[str, float] = {}
+    if arithmetic is None:
+        arithmetic, step_seconds = choose(settings, device, model, lambda: next(batches.train(0)))
+    state = TrainState(model, settings, training.shape, len(training.classes), arithmetic)
+    where = None if data_dir is None else str(Path(data_dir).resolve())
+    return Job(config, where, training, validation, test, batches, state, step_seconds)
+
+
+def picture_settings(pictures: ImageSet, crop: Crop | None) -> dict[str, Any]:
+    """How a picture file must be prepared for this network: size (height, width), mode and crop."""
+    channels, height, width = pictures.shape
+    return {"size": [height, width], "mode": "L" if channels == 1 else "RGB", "crop": crop or DEFAULT_CROP}
+
+
+def best_row(rows: list[Epoch]) -> int:
+    """Which epoch validated best: by accuracy, then loss; the first of equals, the last where nothing is held out."""
+    scores = [(row.val_accuracy, -(row.val_loss or 0.0)) for row in rows if row.val_accuracy is not None]
+    return scores.index(max(scores)) if scores else len(rows) - 1
+
+
+def out_of_patience(rows: list[Epoch], patience: int | None) -> bool:
+    """Whether the last `patience` epochs were all no better than one before them."""
+    return patience is not None and len(rows) - 1 - best_row(rows) >= patience

@@ -1,0 +1,67 @@
+"""Muon: gradients of kernels come in as matrices; steps as long in every direction that these know go out."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+QUINTIC = (3.4445, -4.7750, 2.0315)  # of x ↦ ax + bx³ + cx⁵: steep at 0, then between 0.7 and 1.2 (Jordan et al. 2024)
+ITERATIONS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """MomentUm Orthogonalized by Newton-Schulz (Jordan et al. 2024, "Muon: an optimizer for hidden layers").
+
+    The gradient of a kernel (O, C, KH, KW) is a matrix (O, C·KH·KW), whose few large singular values would have all the
+    say in a step. Muon replaces its momentum by the nearest matrix with orthonormal rows or columns, which is the
+    steepest step in the spectral norm (Bernstein & Newhouse 2024, "Old optimizer, new norm"). How far it goes, `lr`
+    alone decides, not the size of the gradient:
+
+        v ← μ v + g,    p ← (1 - η λ) p - η √max(1, O / (C·KH·KW)) · orthogonalize(g + μ v)
+
+    What has fewer than four axes (biases, BatchNorm, the last layer) goes the way of SGD with Nesterov's momentum.
+
+    Args:
+        params: parameters, or groups of them; a group's ``weight_decay`` is λ, decoupled (Loshchilov & Hutter 2019).
+        lr: η.
+        momentum: μ.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step down, from the gradients that `backward` left; it takes no `closure`."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._move(p, p.grad, group)
+
+    def _move(self, p: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[p]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        direction = gradient.add(velocity, alpha=group["momentum"])
+        if p.ndim == 4:
+            matrix = direction.flatten(1)  # (O, C·KH·KW)
+            rows, columns = matrix.shape
+            direction = max(1, rows / columns) ** 0.5 * orthogonalize(matrix).view_as(p)
+        p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction, alpha=group["lr"])
+
+
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """Roughly UVᵀ where `matrix` = USVᵀ: each singular value that is not nearly 0 goes to 0.7 .. 1.2; (M, N) -> (M, N).
+
+    By Newton-Schulz iteration, which needs products only: X ← aX + (bA + cA²) X with A = XXᵀ.
+    """
+    a, b, c = QUINTIC
+    tall = matrix.shape[0] > matrix.shape[1]
+    x: Tensor = matrix.mT if tall else matrix  # the smaller of XXᵀ and XᵀX
+    x = x / (x.norm() + 1e-7)  # no singular value is above 1
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if tall else x
