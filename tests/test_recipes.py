@@ -45,15 +45,15 @@ def test_the_demo_reaches_its_bar(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_lenet5_on_all_of_mnist(tmp_path: Path, data_dir: Path) -> None:
     run = train("mnist-lenet5", out=tmp_path / "mnist", data_dir=data_dir)
-    assert run.results["test_accuracy"] >= 0.985
+    assert run.results["test_accuracy"] >= 0.989
     _, test = load("mnist", data_dir)
     assert prove(run, test.images[:500]).ok
 
 
 @pytest.mark.slow
 def test_tiny_resnet_learns_cifar10(tmp_path: Path, data_dir: Path) -> None:
-    run = train("cifar10-5k", out=tmp_path / "cifar10", data_dir=data_dir, train__epochs=6)
-    assert run.results["test_accuracy"] >= 0.5
+    run = train("cifar10-5k", out=tmp_path / "cifar10", data_dir=data_dir, train__epochs=4)
+    assert run.results["test_accuracy"] >= 0.6
     _, test = load("cifar10", data_dir)
     proof = prove(run, test.images[:300])
     assert proof.ok
