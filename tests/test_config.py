@@ -67,7 +67,7 @@ def test_a_configuration_is_frozen() -> None:
         ("train.epoch=3", "unknown key 'train.epoch'; choose from epochs, batch_size"),
         ("trian.epochs=3", "unknown key 'trian'; choose from recipe, data, model, train"),
         ("data.augment.flop=3", "unknown key 'data.augment.flop'; choose from flip, crop"),
-        ("train.optimizer=lion", "train.optimizer: .*'sgd', 'adam' or 'adamw', got 'lion'"),
+        ("train.optimizer=lion", "train.optimizer: .*'adamw' or 'muon', got 'lion'"),
         ("train.epochs=true", "train.epochs: .*valid integer, got True"),
         ("data.subset=1.5", "data.subset: .*valid integer, got 1.5"),
         ("train.channels_last=maybe", "train.channels_last: .*valid boolean.* or .*'auto', got 'maybe'"),

@@ -176,7 +176,7 @@ def test_refuses(digits_run: Run) -> None:
 
 
 def test_json_of_a_broken_run_is_json(digits_run: Run, find) -> None:
-    from convscope.cli.show import _proof_values
+    from convscope.cli.verdicts import _proof_values
 
     network = to_numpy(digits_run.model)
     find(network, "head").params["bias"][3] = np.nan
