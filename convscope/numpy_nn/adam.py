@@ -56,8 +56,8 @@ class Adam(Optimizer):
         self.eps = number("Adam", "eps", eps)
         self.decoupled = decoupled
 
-    def _begin(self) -> None:
-        self.state["steps"] = np.asarray(self.state.get("steps", 0.0) + 1.0)
+    def _counted(self) -> dict[str, Array]:
+        return {"steps": np.asarray(self.state.get("steps", 0.0) + 1.0)}
 
     def _move(self, name: str, parameter: Array, gradient: Array) -> None:
         beta1, beta2 = self.betas

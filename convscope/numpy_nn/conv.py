@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convscope.numpy_nn import fast
 from convscope.numpy_nn.im2col import col2im, im2col, output_hw
 from convscope.numpy_nn.layer import Layer, xavier_uniform
 from convscope.numpy_nn.shapes import (
@@ -38,6 +39,8 @@ class Conv2D(Layer):
 
     Attributes:
         params: `weight`, (O, C/G, KH, KW); `bias`, (O,).
+        plain: True computes by the formulas above, as this page has them; False, the default, takes the same sums in
+            the order of `fast.py`, several times faster.
 
     Raises:
         ValueError: an argument out of range; a call with an input of another rank or number of channels, or
@@ -78,6 +81,7 @@ class Conv2D(Layer):
         self.dilation = pair("Conv2D", "dilation", dilation, at_least=1)
         self.padding = padding
         self._edges = convolution_edges("Conv2D", padding, self.kernel_size, self.stride, self.dilation)
+        self.plain = False
 
         area = self.kernel_size[0] * self.kernel_size[1]
         fan_in = self.in_channels // self.groups * area
@@ -94,6 +98,13 @@ class Conv2D(Layer):
         batch = len(x)
         out = output_hw("Conv2D", x.shape, self.kernel_size, self.stride, self.dilation, self._edges)
         weight = self._param("weight", self._weight_shape, x.dtype)
+        bias = self._param("bias", (self.out_channels,), x.dtype) if "bias" in self.params else None
+        if not self.plain:
+            self._geometry = fast.Geometry(
+                (x.shape[2], x.shape[3]), self.kernel_size, self.stride, self.dilation, self._edges, out
+            )
+            self._x, self._weight = x, weight
+            return fast.forward(x, weight, bias, self._geometry, self.groups)
         self._kernels = weight.reshape(self._matrix_shape)  # (G, O/G, C/G*KH*KW)
         # the padded input is kept, not its columns: they would take KH*KW times the memory, in eval mode too
         self._padded = pad_images(x, self._edges)
@@ -101,19 +112,20 @@ class Conv2D(Layer):
 
         y = self._kernels @ self._columns(batch * out[0] * out[1])  # (G, O/G, N*OH*OW)
         y = np.ascontiguousarray(y.reshape(self.out_channels, batch, *out).transpose(1, 0, 2, 3))
-        if "bias" in self.params:
-            y += self._param("bias", (self.out_channels,), x.dtype)[:, None, None]
-        return y  # (N, O, OH, OW)
+        return y if bias is None else y + bias[:, None, None]  # (N, O, OH, OW)
 
     def _backward(self, dy: Array) -> Array:
+        if "bias" in self.params:
+            self.grads["bias"] = dy.sum(axis=(0, 2, 3))
+        if not self.plain:
+            self.grads["weight"] = fast.weight_gradient(self._x, dy, self._geometry, self.groups)
+            return fast.input_gradient(dy, self._weight, self._geometry, self.groups)
         batch, _, *out = dy.shape
         places = batch * out[0] * out[1]
         dy_rows = dy.transpose(1, 0, 2, 3).reshape(*self._matrix_shape[:2], places)  # (G, O/G, N*OH*OW)
 
         dweight = dy_rows @ self._columns(places).transpose(0, 2, 1)  # (G, O/G, C/G*KH*KW)
         self.grads["weight"] = dweight.reshape(self._weight_shape)
-        if "bias" in self.params:
-            self.grads["bias"] = dy.sum(axis=(0, 2, 3))
 
         dcolumns = self._kernels.transpose(0, 2, 1) @ dy_rows  # (G, C/G*KH*KW, N*OH*OW)
         dpadded = col2im(

@@ -1,4 +1,4 @@
-"""The same convolution, fast: pictures and kernels in, feature maps or gradients out, in cache-sized blocks on all cores.
+"""The same convolution, fast: pictures and kernels in, feature maps or gradients out, by blocks, on all cores.
 
 `im2col.py` is the page to read first; this one computes the same sums in another order. What makes it fast:
 
@@ -15,12 +15,12 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from convscope.numpy_nn.shapes import Array, Edges, Pair
 
@@ -158,7 +158,7 @@ def weight_gradient(x: Array, dy: Array, geometry: Geometry, groups: int = 1) ->
         parts.append(total)
 
     _share(work, batch, block, operations=dy.size * channels * rows * taps)
-    total = np.sum(parts, axis=0).reshape(groups, rows, outputs, taps, channels)
+    total: Array = np.sum(parts, axis=0).reshape(groups, rows, outputs, taps, channels)
     return total.transpose(0, 2, 4, 1, 3).reshape(groups * outputs, channels, rows, taps)
 
 
@@ -198,7 +198,7 @@ def _by_row(weight: Array, groups: int) -> Array:
 
 
 def _slopes(dy: Array, block: int) -> Array:
-    """dL/dy of one block, (B, O, OH, OW), in the order of a buffer's columns: (O, OH·block·OW), zeros for no picture."""
+    """dL/dy of one block, (B, O, OH, OW), in the order of a buffer's columns: (O, OH·block·OW); zeros where none is."""
     batch, outputs, height, width = dy.shape
     if block == 1:
         return dy.reshape(outputs, height * width)
@@ -224,7 +224,7 @@ def _share(work: Callable[[range], None], batch: int, block: int, operations: in
     """Run `work` on the first pictures of the blocks, in as many threads as BLAS may use and are worth their start."""
     starts = range(0, batch, block)
     threads = min(_blas_threads(), len(starts), 1 + operations // 4_000_000)
-    with _one_blas_thread():
+    with _controller().limit(limits=1):
         if threads <= 1:
             work(starts)
             return
@@ -239,20 +239,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 @cache
 def _controller() -> Any:
-    """Of the BLAS libraries now loaded; None without threadpoolctl."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return None
+    """Of the BLAS libraries now loaded."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def _blas_threads() -> int:
     """How many threads BLAS would use, which OMP_NUM_THREADS and threadpoolctl can limit."""
-    if _controller() is None:
-        return 1
     return max((library["num_threads"] for library in _controller().info()), default=os.cpu_count() or 1)
-
-
-def _one_blas_thread() -> AbstractContextManager[Any]:
-    return nullcontext() if _controller() is None else _controller().limit(limits=1)

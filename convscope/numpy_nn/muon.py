@@ -36,10 +36,10 @@ class Muon(Optimizer):
         ValueError: an argument out of range, or a name that `params` has not.
 
     >>> kernel = {"k": np.zeros((2, 1, 1, 2))}
-    >>> Muon(kernel, lr=1.0, momentum=0.0).step({"k": np.array([[[[300.0, 0.0]]], [[[0.0, 0.2]]]])})
+    >>> Muon(kernel, lr=1.0, momentum=0.0).step({"k": np.array([[[[300.0, 0.0]]], [[[0.0, 30.0]]]])})
     >>> print(kernel["k"].reshape(2, 2).round(1))  # two directions, a large gradient and a small one
     [[-0.7  0. ]
-     [ 0.  -0.4]]
+     [ 0.  -0.7]]
     """
 
     def __init__(
@@ -74,7 +74,7 @@ def orthogonalize(matrix: NDArray[Any]) -> NDArray[Any]:
     """
     a, b, c = QUINTIC
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix  # the smaller of XXᵀ and XᵀX
+    x: NDArray[Any] = matrix.T if tall else matrix  # the smaller of XXᵀ and XᵀX
     x = x / (np.linalg.norm(x) + 1e-7)  # no singular value is above 1
     for _ in range(ITERATIONS):
         square = x @ x.T

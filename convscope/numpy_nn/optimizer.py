@@ -52,16 +52,15 @@ class Optimizer(ABC):
         """
         for name, parameter in self.params.items():
             if name not in grads:
-                raise ValueError(
-                    f"{self.kind} got no gradient for {name}; call forward and backward before each step"
-                )
+                raise ValueError(f"{self.kind} got no gradient for {name}; call forward and backward before each step")
             check_shape(self.kind, f"a gradient of {name}", np.asarray(grads[name]), parameter.shape)
-        self._begin()
+        self.state |= self._counted()
         for name, parameter in self.params.items():
             self._move(name, parameter, np.asarray(grads[name], dtype=parameter.dtype))
 
-    def _begin(self) -> None:
-        """What a step does once, before any parameter moves."""
+    def _counted(self) -> dict[str, Array]:
+        """What of `state` changes once a step, not once a parameter."""
+        return {}
 
     @abstractmethod
     def _move(self, name: str, parameter: Array, gradient: Array) -> None:

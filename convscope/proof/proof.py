@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from convscope.convert import to_numpy
+from convscope.convert import leaves, to_numpy
 from convscope.errors import UsageError
 from convscope.numpy_nn import Dropout, Layer
 from convscope.proof import backward, forward
@@ -149,5 +149,5 @@ def _prove_backward(
         eval=backward.compare_gradients(in_use, batch),
         step=step,
         grad_cam=backward.compare_grad_cam(in_use, batch),
-        dropout=tuple(layer.name for layer in backward.leaves(network) if isinstance(layer, Dropout)),
+        dropout=tuple(layer.name for layer in leaves(network) if isinstance(layer, Dropout)),
     )

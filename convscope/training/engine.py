@@ -1,4 +1,4 @@
-"""What a training engine is: a batch in, one optimiser step done; PyTorch's is the one to use, NumPy's the one to read."""
+"""A model and its settings in, what computes its training steps out: PyTorch to use, NumPy to read."""
 
 from typing import Any, Protocol
 

@@ -79,7 +79,9 @@ def prepare(
     settings = config.train
     if settings.patience and not config.data.val_fraction:
         raise UsageError("train.patience waits for a better validation, but data.val_fraction=0 holds nothing out")
-    device = arithmetic.device if arithmetic else choose_device("cpu" if settings.engine == "numpy" else settings.device)
+    device = (
+        arithmetic.device if arithmetic else choose_device("cpu" if settings.engine == "numpy" else settings.device)
+    )
     pictures, test = load_configured(config.data, data_dir)
     training, validation = hold_out(pictures, config)
     mean, std = training.channel_stats()

@@ -55,7 +55,8 @@ def test_every_precision_learns_the_same_to_its_own_rounding(
     assert least < off < most  # a precision that was ignored would be too good
     assert rows[-1].train_loss == pytest.approx(exact_rows[-1].train_loss, rel=max(most, 1e-5))
     assert {p.dtype for p in state.model.parameters()} == {torch.float32}  # what is kept stays whole
-    assert {v.dtype for s in state.engine.optimizer.state.values() for v in s.values() if v is not None} == {torch.float32}
+    remembered = [value for of_one in state.engine.optimizer.state.values() for value in of_one.values()]
+    assert {value.dtype for value in remembered} == {torch.float32}
 
 
 def test_float64_is_all_through_and_the_same_in_both_layouts() -> None:
