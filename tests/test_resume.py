@@ -225,7 +225,7 @@ def test_sigkill_in_the_middle_of_any_write(unbroken: Run, tmp_path: Path) -> No
     assert died >= 10
     assert content(folder) == content(unbroken.path)
     assert verify(folder).ok
-    assert not list(folder.rglob(".*"))
+    assert {path.name for path in folder.rglob(".*")} <= {".lock"}  # killed after its last write, it locks nobody out
 
 
 @pytest.mark.slow
