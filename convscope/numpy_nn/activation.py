@@ -18,11 +18,11 @@ class ReLU(Layer):
     """
 
     def _forward(self, x: Array) -> Array:
-        self._blocked = x <= 0
+        self._passes = ~(x <= 0)  # NaN too
         return np.maximum(x, 0)
 
     def _backward(self, dy: Array) -> Array:
-        return np.where(self._blocked, 0, dy)
+        return dy * self._passes  # several times faster than np.where
 
 
 class GELU(Layer):
