@@ -115,11 +115,16 @@ class Conv2D(Layer):
         return y if bias is None else y + bias[:, None, None]  # (N, O, OH, OW)
 
     def _backward(self, dy: Array) -> Array:
+        dx = self._plain_backward(dy) if self.plain else self._fast_backward(dy)
         if "bias" in self.params:
             self.grads["bias"] = dy.sum(axis=(0, 2, 3))
-        if not self.plain:
-            self.grads["weight"] = fast.weight_gradient(self._x, dy, self._geometry, self.groups)
-            return fast.input_gradient(dy, self._weight, self._geometry, self.groups)
+        return dx
+
+    def _fast_backward(self, dy: Array) -> Array:
+        self.grads["weight"] = fast.weight_gradient(self._x, dy, self._geometry, self.groups)
+        return fast.input_gradient(dy, self._weight, self._geometry, self.groups)
+
+    def _plain_backward(self, dy: Array) -> Array:
         batch, _, *out = dy.shape
         places = batch * out[0] * out[1]
         dy_rows = dy.transpose(1, 0, 2, 3).reshape(*self._matrix_shape[:2], places)  # (G, O/G, N*OH*OW)
