@@ -1,7 +1,7 @@
 """Times the layers of `numpy_nn` against PyTorch's and against loops; ratios measured side by side in one run.
 
-Run `python benchmarks/bench_numpy_nn.py`; it prints a table and writes benchmarks/results/numpy_nn.json. Rounds take the
-candidates in turn, each on fresh input, and medians are compared, because the machine may be doing other things as well.
+Run `python benchmarks/bench_numpy_nn.py`; it prints a table and writes benchmarks/results/numpy_nn.json. Rounds take
+the candidates in turn, each on fresh input, and medians are compared: the machine may be doing other things as well.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from threadpoolctl import threadpool_limits
 from torch import nn
 

@@ -120,14 +120,16 @@ def cross_entropy() -> None:
 
 
 def descent() -> None:
-    heading("SGD(params, lr=0.1, momentum=0.9)", "down the slope of p², and on by the way it already has")
-    params = {"p": np.array([1.0])}
-    sgd = ours.SGD(params, lr=0.1, momentum=0.9)
-    path = [params["p"].copy()]
-    for _ in range(7):
-        sgd.step({"p": 2 * params["p"]})  # the derivative of p²
-        path.append(params["p"].copy())
-    row("p", np.concatenate(path))
+    heading("SGD, Adam, Muon", "down the slope of 3p² + q², from p = q = 1, in steps of learning rate 0.1")
+    for name, make in {"SGD": ours.SGD, "Adam": ours.Adam, "Muon": ours.Muon}.items():
+        params = {"kernel": np.ones((1, 1, 1, 2))}
+        optimizer = make(params, lr=0.1)
+        path = [params["kernel"].copy()]
+        for _ in range(7):
+            optimizer.step({"kernel": np.array([6.0, 2.0]) * params["kernel"]})  # the derivatives by p and q
+            path.append(params["kernel"].copy())
+        for place, of in enumerate("pq"):
+            row(f"{name} {of}", np.array([point[0, 0, 0, place] for point in path]))
 
 
 def network() -> None:

@@ -31,10 +31,9 @@ def twins(run: Run, training: bool) -> Twins:
 
 
 class MinusMomentum(SGD):
-    def _accumulate(self, name, gradient):  # type: ignore[no-untyped-def]
-        velocity = self.state.setdefault(name, np.zeros_like(gradient))
-        velocity[...] = gradient - self.momentum * velocity
-        return gradient + self.momentum * velocity
+    def _move(self, name, parameter, gradient):  # type: ignore[no-untyped-def]
+        self.state[name] = -self.state.get(name, np.zeros_like(gradient))  # and so μ v is added with the wrong sign
+        super()._move(name, parameter, gradient)
 
 
 class Plain(SGD):
