@@ -64,7 +64,7 @@ def test_a_configuration_is_frozen() -> None:
     ("assignment", "message"),
     [
         ("train.epochs=0", "train.epochs: .*greater than or equal to 1, got 0"),
-        ("train.epoch=3", "unknown key 'train.epoch'; choose from epochs, batch_size"),
+        ("train.epoch=3", "unknown key 'train.epoch'; choose from engine, epochs, batch_size"),
         ("trian.epochs=3", "unknown key 'trian'; choose from recipe, data, model, train"),
         ("data.augment.flop=3", "unknown key 'data.augment.flop'; choose from flip, crop"),
         ("train.optimizer=lion", "train.optimizer: .*'adamw' or 'muon', got 'lion'"),
