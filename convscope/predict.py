@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convscope.errors import DataError
+from convscope.errors import ConvscopeError, DataError
 from convscope.pictures import prepare
 from convscope.runs import Run
 
@@ -54,6 +54,7 @@ def predict(run: Run, images: Sequence[Path | str], top: int = 3) -> list[Predic
 
     Raises:
         DataError: a file is missing or no picture; it is named.
+        ConvscopeError: the network's weights are broken, so that it answers with NaN.
     """
     answers = []
     for answer in predict_each(run, images, top):
@@ -72,5 +73,7 @@ def predict_each(run: Run, images: Sequence[Path | str], top: int = 3) -> Iterat
             yield Unreadable(str(path), str(error))
             continue
         row = run.probabilities(picture[None])[0]  # (K,)
+        if not np.isfinite(row).all():
+            raise ConvscopeError(f"the network in {run.path} gives no numbers (NaN); `convscope doctor {run.path}`")
         best = np.argsort(-row, kind="stable")[:top]
         yield Prediction(str(path), tuple(Choice(run.classes[k], int(k), float(row[k])) for k in best))

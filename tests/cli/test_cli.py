@@ -106,6 +106,17 @@ def test_predict_takes_pictures_of_any_size(cli: Cli, digits_run: Run, tmp_path:
     assert re.match(rf"{re.escape(str(names[1]))}: \d [\d.]+%, \d [\d.]+%, \d [\d.]+%\n", out)
 
 
+def test_a_network_of_nan_labels_nothing(cli: Cli, copied_run: Run, tmp_path: Path) -> None:
+    checkpoint = torch.load(copied_run.path / "best.pt", weights_only=True)
+    checkpoint["model_state"]["head.bias"][3] = float("nan")
+    torch.save(checkpoint, copied_run.path / "best.pt")
+    Image.fromarray(load("digits")[1].images[0, 0]).save(tmp_path / "a.png")
+    for machine in ([], ["--json"]):
+        code, out, error = cli("predict", copied_run.path, tmp_path / "a.png", *machine)
+        assert (code, out) == (1, "")
+        assert re.fullmatch(r"convscope: the network in .* gives no numbers \(NaN\); `convscope doctor .*`\n", error)
+
+
 def test_explain_writes_a_picture_and_says_which_class(cli: Cli, copied_run: Run, tmp_path: Path) -> None:
     code, out, _ = cli("explain", copied_run.path, "--index", 3, "--json")
     assert code == 0
