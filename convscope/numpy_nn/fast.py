@@ -8,7 +8,7 @@
 2. **One block at a time.** A block is as many pictures as give BLAS enough columns to work on, and no more, so that
    buffer, product and output stay in the cache from one step to the next.
 3. **One block a core.** BLAS and NumPy's copies release Python's lock, so plain threads share the batch, each with a
-   buffer of its own and BLAS kept to one thread, which beats BLAS's own threads on products of this size.
+   buffer of its own and BLAS kept to one thread.
 4. **No padding.** The zeros around the pictures are written into the buffer once; each block overwrites the rest.
 """
 
