@@ -39,8 +39,13 @@ def notes(run: Run, training: int, validation: int, test: int) -> list[Note]:
 
 
 def overfitting(run: Run) -> Iterator[Remark]:
-    """Training accuracy far ahead of validation accuracy at the end; of test accuracy where nothing is held out."""
-    last = run.metrics[-1]
+    """Training accuracy far ahead of validation accuracy at the end; of test accuracy where nothing is held out.
+
+    After early stopping the end is a poor epoch on purpose, so the one whose weights were kept is looked at.
+    """
+    rows = run.metrics
+    early = len(rows) < run.checkpoint["config"]["train"]["epochs"]
+    last = rows[run.checkpoint["epoch"] - 1 if early else -1]
     learned, held_out, which = last["train_accuracy"] or 0.0, last["val_accuracy"], "validation"
     if held_out is None:
         held_out, which = run.results["test_accuracy"], "test"

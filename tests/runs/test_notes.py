@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.runs import Run
 from convscope.runs.artifacts import METRICS, RESULTS, write_csv, write_json
-from convscope.runs.notes import near_guessing, notes
+from convscope.runs.notes import near_guessing, notes, overfitting
 
 Cli = Callable[..., tuple[int, str, str]]
 HEALTHY = {"training": 5000, "validation": 500, "test": 10_000}  # ten classes
@@ -30,12 +30,25 @@ def texts(
     rows = [*early, {"train_accuracy": learned, "val_accuracy": held_out}]
     write_csv(folder / METRICS, rows)
     write_json(folder / RESULTS, {"test_accuracy": accuracy})
-    run = Run(folder, {"classes": list("0123456789")}, nn.Identity())
+    planned = {"config": {"train": {"epochs": epochs}}, "epoch": epochs}
+    run = Run(folder, {"classes": list("0123456789")} | planned, nn.Identity())
     return {note.text.replace("\N{NO-BREAK SPACE}", " "): note.level for note in notes(run, **HEALTHY | counts)}
 
 
 def test_a_healthy_run_needs_no_note(tmp_path: Path) -> None:
     assert texts(tmp_path) == {}
+
+
+def test_after_early_stopping_the_kept_epoch_counts_not_the_poor_ones_that_followed(tmp_path: Path) -> None:
+    rows = [{"train_accuracy": 0.96, "val_accuracy": 0.95}, *[{"train_accuracy": 0.99, "val_accuracy": 0.8}] * 4]
+    write_csv(tmp_path / METRICS, rows)
+    write_json(tmp_path / RESULTS, {"test_accuracy": 0.95})
+    early, full = (
+        Run(tmp_path, {"classes": ["a", "b"], "epoch": 1, "config": {"train": {"epochs": epochs}}}, nn.Identity())
+        for epochs in (30, 5)
+    )
+    assert list(overfitting(early)) == []
+    assert [remark.level for remark in overfitting(full)] == ["warning"]
 
 
 def test_overfitting(tmp_path: Path) -> None:
