@@ -71,7 +71,7 @@ def test_numpy_nn_needs_numpy_only(path: Path) -> None:
     if path.name == "__main__.py":  # the demonstration compares with PyTorch where that is installed
         return
     outside = {m.split(".")[0] for m in imports(path)} - set(sys.stdlib_module_names)
-    assert outside <= {"numpy", "convscope"} | ({"threadpoolctl"} if path.name == "fast.py" else set())
+    assert outside <= {"numpy", "convscope"} | ({"threadpoolctl"} if path.name == "workers.py" else set())
 
 
 def loaded_by(statement: str) -> set[str]:

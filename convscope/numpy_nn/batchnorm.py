@@ -1,12 +1,15 @@
 """BatchNorm2D: feature maps (N, C, H, W) -> the same, each channel centred and scaled by its statistics."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from convscope.numpy_nn.layer import Layer
 from convscope.numpy_nn.shapes import Array, check_images, check_shape, number, plural, whole
+from convscope.numpy_nn.workers import OPERATIONS, pictures
 
-_PIXELS = (0, 2, 3)  # every axis but the channels
+_MAP = 1, 2  # the axes of one picture's feature map
 
 
 class BatchNorm2D(Layer):
@@ -68,31 +71,61 @@ class BatchNorm2D(Layer):
         self._gamma = self._param("weight", channel, x.dtype)
         beta = self._param("bias", channel, x.dtype)
         self._batch_mode = self.training  # of this forward; the mode may change before backward
+        normalised = np.empty_like(x, order="C")  # x̂, (N, C, H, W)
+        y = np.empty_like(normalised)
         if self._batch_mode:
-            # the sums are carried in float64, as PyTorch's are: a float32 mean of large values would drift
-            mean = x.mean(axis=_PIXELS, dtype=np.float64)
-            centred = x - _spread(mean.astype(x.dtype))
+            # this sum is carried in float64, as PyTorch's are: a float32 mean of large values would drift
+            mean = self._mean(lambda n: x[n].sum(axis=_MAP, dtype=np.float64), x)
+            centre = _spread(mean.astype(x.dtype))
             # two passes: E[x²] - E[x]² would cancel to nothing, or below it, where the mean is large
-            variance = np.square(centred).mean(axis=_PIXELS, dtype=np.float64)
+            variance = self._mean(lambda n: np.square(x[n] - centre).sum(axis=_MAP), x)
             self._record(mean, variance, x)
         else:
-            variance = self.running_var
-            centred = x - _spread(self.running_mean.astype(x.dtype))
+            variance = self.running_var.astype(np.float64)
+            centre = _spread(self.running_mean.astype(x.dtype))
         self._inverse_std = (1 / np.sqrt(variance + self.eps)).astype(x.dtype)  # (C,)
-        self._normalised = centred * _spread(self._inverse_std)  # x̂, (N, C, H, W)
-        return self._normalised * _spread(self._gamma) + _spread(beta)
+        scale, gamma, shift = _spread(self._inverse_std), _spread(self._gamma), _spread(beta)
+
+        def work(n: int) -> None:
+            np.subtract(x[n], centre, out=normalised[n])
+            np.multiply(normalised[n], scale, out=normalised[n])
+            np.multiply(normalised[n], gamma, out=y[n])
+            np.add(y[n], shift, out=y[n])
+
+        pictures(work, len(x), x.size * OPERATIONS)
+        self._normalised = normalised
+        return y
 
     def _backward(self, dy: Array) -> Array:
-        projected = dy * self._normalised
-        self.grads["weight"] = projected.sum(axis=_PIXELS)
-        self.grads["bias"] = dy.sum(axis=_PIXELS)
-        scale: Array = _spread(self._gamma * self._inverse_std)
-        if not self._batch_mode:
-            return dy * scale
-        mean_dy = dy.mean(axis=_PIXELS, keepdims=True)
-        mean_projected = projected.mean(axis=_PIXELS, keepdims=True)
-        moved: Array = dy - mean_dy - self._normalised * mean_projected
-        return scale * moved
+        normalised, dx = self._normalised, np.empty_like(dy, order="C")
+        mean_projected = self._mean(
+            lambda n: (dy[n] * normalised[n]).sum(axis=_MAP), dy
+        )  # in eval mode only the gradients need them
+        mean_dy = self._mean(lambda n: dy[n].sum(axis=_MAP), dy)
+        values = dy.size // self.num_features
+        self.grads["weight"] = (mean_projected * values).astype(dy.dtype)
+        self.grads["bias"] = (mean_dy * values).astype(dy.dtype)
+        scale, moved, tilt = (
+            _spread(part.astype(dy.dtype)) for part in (self._gamma * self._inverse_std, mean_dy, mean_projected)
+        )
+
+        def work(n: int) -> None:
+            if self._batch_mode:
+                np.multiply(normalised[n], tilt, out=dx[n])
+                np.subtract(dy[n], dx[n], out=dx[n])
+                np.subtract(dx[n], moved, out=dx[n])
+                np.multiply(dx[n], scale, out=dx[n])
+            else:
+                np.multiply(dy[n], scale, out=dx[n])
+
+        pictures(work, len(dy), dy.size * OPERATIONS)
+        return dx
+
+    def _mean(self, sums: Callable[[int], Array], x: Array) -> NDArray[np.float64]:
+        """The mean of each channel, (C,), from `sums(n)`, (C,), over the map of each picture n of `x`."""
+        parts = pictures(sums, len(x), x.size * OPERATIONS)
+        total = sum(parts, np.zeros(self.num_features))
+        return total / (x.size // self.num_features)
 
     def _record(self, mean: NDArray[np.float64], variance: NDArray[np.float64], x: Array) -> None:
         """Move the running averages a step towards this batch."""

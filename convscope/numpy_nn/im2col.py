@@ -54,6 +54,17 @@ def output_hw(owner: str, shape: tuple[int, ...], kernel: Pair, stride: Pair, di
     )
 
 
+def meets(size: int, before: int, step: int, offset: int, count: int) -> tuple[slice, slice]:
+    """Which of `count` places offset, offset + step, … lie on the picture, and which of its pixels those are.
+
+    Places are counted on an axis of `size` pixels that has `before` zeros in front.
+    """
+    first = max(0, -(-(before - offset) // step))
+    last = max(first, min(count, -(-(before + size - offset) // step)))
+    start = first * step + offset - before
+    return slice(first, last), slice(start, start + (last - first) * step, step)
+
+
 def taps(kernel: Pair, stride: Pair, dilation: Pair, out: Pair) -> Iterator[tuple[int, int, slice, slice]]:
     """For each tap (i, j) of the kernel, row by row: the rows and columns it meets at the OH×OW places.
 

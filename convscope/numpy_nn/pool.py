@@ -1,5 +1,6 @@
 """Pooling: feature maps (N, C, H, W) -> smaller maps, each value the largest or the mean of a window."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.typing import NDArray
 
 from convscope.numpy_nn.im2col import taps
 from convscope.numpy_nn.layer import Layer
-from convscope.numpy_nn.shapes import Array, Edges, IntPair, Pair, check_images, pad_images, pair
+from convscope.numpy_nn.shapes import Array, Edges, IntPair, Pair, check_images, kept, pad_images, pair
+from convscope.numpy_nn.workers import OPERATIONS, pictures
 
 
 class _Pool2D(Layer):
@@ -61,8 +63,16 @@ class _Pool2D(Layer):
         self._out: Pair = out[0], out[1]
         self._edges: Edges = edges[0], edges[1]
 
-    def _taps(self) -> Iterator[tuple[int, int, slice, slice]]:
-        return taps(self.kernel_size, self.stride, (1, 1), self._out)
+    def _taps(self) -> Iterator[tuple[slice, slice]]:
+        """For each tap, row by row: the rows and columns of the padded input that it meets."""
+        return ((rows, columns) for _, _, rows, columns in taps(self.kernel_size, self.stride, (1, 1), self._out))
+
+    def _give(self, places: Array, share: Array) -> None:
+        """Add to the gradient of the pixels that one tap meets; where windows do not overlap, nothing is there yet."""
+        if self.stride[0] < self.kernel_size[0] or self.stride[1] < self.kernel_size[1]:
+            places += share
+        else:
+            places[...] = share
 
     def _empty_gradient(self, dy: Array) -> Array:
         """Zeros of the padded input's shape, for the windows to add their gradients to."""
@@ -103,25 +113,37 @@ class MaxPool2D(_Pool2D):
 
     def _forward(self, x: Array) -> Array:
         self._place(x)
-        padded = pad_images(x, self._edges, value=-np.inf)
-        y = np.full((*x.shape[:2], *self._out), -np.inf, dtype=x.dtype)
-        # the tap that holds the winner, (N, C, OH, OW): where all is -inf, the first one inside the picture
+        y = np.empty((*x.shape[:2], *self._out), dtype=x.dtype)
+        # where all is -inf, the first tap inside the picture wins, (OH, OW)
         first_row, first_column = (
             np.maximum(p - s * np.arange(n), 0) for p, s, n in zip(self.padding, self.stride, self._out, strict=True)
         )
         first = first_row[:, None] * self.kernel_size[1] + first_column
-        self._winner = np.broadcast_to(first, y.shape).copy()
-        for i, j, rows, columns in self._taps():
-            value = padded[:, :, rows, columns]
-            wins = (value > y) | np.isnan(value)
-            np.copyto(y, value, where=wins)
-            self._winner[wins] = i * self.kernel_size[1] + j
+        # the tap that holds the winner, (N, C, OH, OW)
+        self._winner = winner = np.empty(y.shape, np.min_scalar_type(math.prod(self.kernel_size)))
+
+        def work(n: int) -> None:
+            padded = pad_images(x[n : n + 1], self._edges, value=-np.inf)[0]
+            best, place = y[n], winner[n]
+            best[...] = -np.inf
+            place[...] = first
+            for tap, (rows, columns) in enumerate(self._taps()):
+                value = np.ascontiguousarray(padded[:, rows, columns])
+                wins = (value > best) | np.isnan(value)
+                np.maximum(best, value, out=best)
+                np.maximum(place, wins * place.dtype.type(tap), out=place)  # the last that won
+
+        pictures(work, len(x), x.size * OPERATIONS)
         return y
 
     def _backward(self, dy: Array) -> Array:
-        dpadded = self._empty_gradient(dy)
-        for i, j, rows, columns in self._taps():
-            dpadded[:, :, rows, columns] += np.where(self._winner == i * self.kernel_size[1] + j, dy, 0)
+        dpadded, winner = self._empty_gradient(dy), self._winner
+
+        def work(n: int) -> None:
+            for tap, (rows, columns) in enumerate(self._taps()):
+                self._give(dpadded[n, :, rows, columns], kept(dy[n], winner[n] == tap))
+
+        pictures(work, len(dy), dpadded.size * OPERATIONS)
         return self._cut(dpadded)
 
 
@@ -158,19 +180,27 @@ class AveragePool2D(_Pool2D):
 
     def _forward(self, x: Array) -> Array:
         self._place(x)
-        padded = pad_images(x, self._edges)
         y: Array = np.zeros((*x.shape[:2], *self._out), dtype=x.dtype)
-        for _, _, rows, columns in self._taps():
-            y += padded[:, :, rows, columns]
         self._pixels = np.outer(self._extent(0), self._extent(1)).astype(x.dtype)  # (OH, OW)
-        y /= self._pixels
+
+        def work(n: int) -> None:
+            padded, mean = pad_images(x[n : n + 1], self._edges)[0], y[n]
+            for rows, columns in self._taps():
+                mean += padded[:, rows, columns]
+            mean /= self._pixels
+
+        pictures(work, len(x), x.size * OPERATIONS)
         return y
 
     def _backward(self, dy: Array) -> Array:
-        share = dy / self._pixels
         dpadded = self._empty_gradient(dy)
-        for _, _, rows, columns in self._taps():
-            dpadded[:, :, rows, columns] += share
+
+        def work(n: int) -> None:
+            share = dy[n] / self._pixels
+            for rows, columns in self._taps():
+                self._give(dpadded[n, :, rows, columns], share)
+
+        pictures(work, len(dy), dpadded.size * OPERATIONS)
         return self._cut(dpadded)
 
     def _extent(self, axis: int) -> NDArray[np.float64]:

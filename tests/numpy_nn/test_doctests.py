@@ -9,7 +9,7 @@ import pytest
 from convscope import numpy_nn
 
 MODULES = [module.name for module in pkgutil.iter_modules(numpy_nn.__path__) if module.name != "__main__"]
-WITHOUT_EXAMPLES = {"fast", "layer", "optimizer", "shapes"}
+WITHOUT_EXAMPLES = {"fast", "layer", "optimizer", "shapes", "winograd", "workers"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,0 +1,135 @@
+"""Work on a batch comes in; it is done in blocks of pictures, on all cores, in memory that is used again and again.
+
+What this buys is measured in `fast.py`. BLAS and NumPy's own loops release Python's lock, so plain threads do.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, reduce
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+from convscope.numpy_nn.shapes import Array
+
+Part = TypeVar("Part")
+WORTH_A_THREAD = 4_000_000  # multiply-adds: fewer take less time than a thread takes to begin
+OPERATIONS = 8  # for how many of them a pixel counts in a layer that does a few sums with it
+_ALIGNED = 64  # bytes: a cache line
+
+
+class Scratch:
+    """Arrays of one thread, carved out of one piece of memory that stays: a fresh page costs a call to the kernel.
+
+    What `take` gives holds what was there before, and is valid until the next `share` on this thread.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+        self._taken = 0
+
+    def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array of any content; from the memory kept, or, where that is too small as yet, a new one."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        start, self._taken = self._taken, self._taken + -(-size // _ALIGNED) * _ALIGNED
+        if self._taken > len(self._memory):
+            return np.empty(shape, dtype)
+        return self._memory[start : start + size].view(dtype).reshape(shape)
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """The same, filled with zeros."""
+        array = self.take(shape, dtype)
+        array.fill(0)
+        return array
+
+    def begin(self) -> None:
+        """Everything is free again; what the last work asked for decides how much is kept."""
+        if self._taken > len(self._memory):
+            self._memory = np.empty(self._taken, np.uint8)
+        self._taken = 0
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.scratch = Scratch()
+
+
+_local = _Local()
+
+
+def share(work: Callable[[range, Scratch], Part], batch: int, block: int, operations: int) -> list[Part]:
+    """Call `work` on the first pictures of blocks of `block`, in as many threads as BLAS may use and are worth it.
+
+    While it runs, BLAS itself uses one thread. Returns what each part of the work returned, in the order of the
+    batch; an error in a thread comes out here.
+    """
+    starts = range(0, batch, block)
+    with _blas_alone() as allowed:
+        threads = min(allowed, len(starts), 1 + operations // WORTH_A_THREAD)
+        if threads <= 1:
+            return [_begin(work, starts)]
+        shares = [starts[len(starts) * t // threads : len(starts) * (t + 1) // threads] for t in range(threads)]
+        return list(_pool(threads).map(lambda part: _begin(work, part), shares))
+
+
+def pictures(work: Callable[[int], Part], batch: int, operations: int) -> list[Part]:
+    """`share` for work that takes one picture at a time: what each call returned, in the order of the batch."""
+    parts = share(lambda starts, _: [work(n) for n in starts], batch, 1, operations)
+    return [result for part in parts for result in part]
+
+
+def add(parts: list[Array]) -> Array:
+    """The sum of what the threads found, in their order: the same in each run."""
+    return reduce(np.add, parts)
+
+
+def _begin(work: Callable[[range, Scratch], Part], starts: range) -> Part:
+    _local.scratch.begin()
+    return work(starts, _local.scratch)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="convscope")
+
+
+@cache
+def _blas() -> Any:
+    """Controls the BLAS libraries that are loaded."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _Limit:
+    """Who limits BLAS at this moment, and how many threads it had before."""
+
+    lock = threading.Lock()
+    before = 1
+
+
+@contextmanager
+def _blas_alone() -> Iterator[int]:
+    """Inside, BLAS uses one thread; gives how many it had.
+
+    Where callers overlap, the first one limits and restores it: only the thread that set a limit can take it back
+    (threadpoolctl's rule), and two of them would each take the other's limit for what was there before.
+    """
+    if not _Limit.lock.acquire(blocking=False):
+        yield _Limit.before
+        return
+    try:
+        _Limit.before = blas_threads()
+        with _blas().limit(limits=1):
+            yield _Limit.before
+    finally:
+        _Limit.lock.release()
+
+
+def blas_threads() -> int:
+    """How many threads BLAS uses now, which OMP_NUM_THREADS and threadpoolctl can limit."""
+    return max((library.num_threads for library in _blas().lib_controllers), default=os.cpu_count() or 1)

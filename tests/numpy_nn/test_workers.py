@@ -1,0 +1,127 @@
+"""Work shared among threads: nothing is lost, doubled or out of order, BLAS gets its threads back, memory is reused."""
+
+import os
+import subprocess
+import sys
+import threading
+from itertools import chain
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from convscope.numpy_nn import Conv2D, workers
+from convscope.numpy_nn.workers import Scratch, pictures, share
+
+MUCH = 10**9  # operations: enough for any number of threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_large_enough_for_threads(threads, monkeypatch):
+    """Batches that do not divide into blocks, blocks that do not divide over threads."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((37, 16, 9, 11))
+    layer = Conv2D(16, 40, (3, 2), padding=1, rng=rng)
+    dy = rng.standard_normal((37, 40, 9, 12))
+    layer.plain = True
+    expected = layer(x), layer.backward(dy), layer.grads["weight"].copy()
+    layer.plain = False
+    shares = []
+    pool = workers._pool
+    monkeypatch.setattr(workers, "_pool", lambda n: shares.append(n) or pool(n))
+    with threadpool_limits(threads, user_api="blas"):
+        found = layer(x), layer.backward(dy), layer.grads["weight"]
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-10)
+        assert workers.blas_threads() == threads  # and BLAS has its own again
+    assert shares == ([] if threads == 1 else [min(threads, 4)] * 3)  # what there is to do keeps four busy
+
+
+@pytest.mark.parametrize(("batch", "block", "threads"), [(10, 3, 3), (7, 7, 2), (1, 4, 2), (0, 4, 2), (9, 1, 4)])
+def test_every_block_once_and_in_order(batch, block, threads):
+    with threadpool_limits(threads, user_api="blas"):
+        parts = share(lambda starts, _: list(starts), batch, block, MUCH)
+        assert pictures(lambda n: n * n, batch, MUCH) == [n * n for n in range(batch)]
+    assert list(chain(*parts)) == list(range(0, batch, block))
+    assert len(parts) <= max(1, threads)
+
+
+def test_an_error_in_a_thread_comes_out_and_blas_gets_its_threads_back():
+    def work(starts, _):
+        raise MemoryError("no room")
+
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(MemoryError, match="no room"):
+            share(work, 100, 1, MUCH)
+        assert workers.blas_threads() == 2
+
+
+OVERLAP = """
+import threading
+from convscope.numpy_nn import workers
+
+def call(inside, leave):
+    def work(starts, _):
+        inside.set()
+        assert leave.wait(30)
+        print(workers.blas_threads())
+    workers.share(work, 1, 1, 1)
+
+print(workers.blas_threads())
+events = [threading.Event() for _ in range(4)]
+callers = [threading.Thread(target=call, args=pair) for pair in (events[:2], events[2:])]
+for caller, inside in zip(callers, events[::2]):
+    caller.start()
+    assert inside.wait(30)
+for caller, leave in zip(callers, events[1::2]):  # the first comes and goes while the second is at work
+    leave.set()
+    caller.join()
+workers.share(lambda starts, _: print(workers.blas_threads()), 1, 1, 1)
+print(workers.blas_threads())
+"""
+
+
+def test_callers_that_overlap_leave_blas_as_it_was():
+    """Neither may take the other's limit for what was there before; in a process of its own, with two threads."""
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    script = [sys.executable, "-c", OVERLAP]
+    done = subprocess.run(script, capture_output=True, text=True, check=True, env=environment)
+    before, first, _, third, after = done.stdout.split()
+    assert (first, third, after) == ("1", "1", before)
+
+
+def test_four_callers_get_the_answers_of_one():
+    rng = np.random.default_rng(0)
+    layers = [Conv2D(32, 40, 3, padding=1, rng=rng) for _ in range(4)]
+    inputs = [rng.standard_normal((9, 32, 11, 10)) for _ in layers]
+    alone = [layer(x) for layer, x in zip(layers, inputs, strict=True)]
+    together = [None] * 4
+
+    def call(k):
+        for _ in range(5):
+            together[k] = layers[k](inputs[k])
+
+    with threadpool_limits(2, user_api="blas"):
+        callers = [threading.Thread(target=call, args=(k,)) for k in range(4)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    for expected, found in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_memory_is_taken_again_and_never_twice():
+    scratch = Scratch()
+    scratch.begin()
+    first = scratch.take((3, 5), np.float32), scratch.take((7,), np.float64)  # too small as yet: arrays of their own
+    scratch.begin()
+    second = scratch.take((3, 5), np.float32), scratch.zeros((7,), np.float64)
+    assert not np.shares_memory(*second)
+    assert not second[1].any()
+    scratch.begin()
+    third = scratch.take((3, 5), np.float32)
+    assert np.shares_memory(third, second[0])
+    assert not np.shares_memory(third, first[0])
+    assert third.flags.aligned
+    assert third.flags.c_contiguous
