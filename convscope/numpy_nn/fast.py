@@ -135,12 +135,16 @@ def forward(x: Array, weight: Array, bias: Array | None, geometry: Geometry, gro
     kernels = _by_row(weight, groups)  # (G, KH, O/G, KW·C/G)
     merge = kernels.shape[1] > 1 and kernels.shape[3] < MERGE
     merged = kernels.transpose(0, 2, 1, 3).reshape(groups, outputs, -1)  # (G, O/G, KH·KW·C/G)
+    if bias is not None:  # one more column, of kernels that meet a row of ones
+        merged = np.concatenate([merged, bias.reshape(groups, outputs, 1)], axis=2)
+    rows = kernels.shape[1] * kernels.shape[3]
 
     def work(starts: range, scratch: Scratch) -> None:
         buffer = Buffer(geometry, channels, block, x.dtype, scratch)
         places = height * block * width
         product, partial = (scratch.take((outputs, places), x.dtype) for _ in range(2))
         columns = scratch.take((merged.shape[2] if merge else 0, places), x.dtype)
+        columns[rows:] = 1
         for start in starts:
             for g in range(groups):
                 buffer.gather(x[start : start + block, g * channels : (g + 1) * channels])
@@ -148,15 +152,15 @@ def forward(x: Array, weight: Array, bias: Array | None, geometry: Geometry, gro
                 target = y[start : start + block, here]
                 out = target.reshape(outputs, places) if block == 1 else product
                 if merge:
-                    np.concatenate([buffer.rows(i) for i in range(kernels.shape[1])], out=columns)
+                    np.concatenate([buffer.rows(i) for i in range(kernels.shape[1])], out=columns[:rows])
                     np.matmul(merged[g], columns, out=out)
                 else:
                     np.matmul(kernels[g, 0], buffer.rows(0), out=out)
                     for i in range(1, kernels.shape[1]):
                         np.matmul(kernels[g, i], buffer.rows(i), out=partial)
                         out += partial
-                if bias is not None:
-                    out += bias[here, None]
+                    if bias is not None:
+                        out += bias[here, None]
                 if block > 1:
                     target[...] = out.reshape(outputs, height, block, width)[:, :, : len(target)].transpose(2, 0, 1, 3)
 
