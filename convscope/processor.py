@@ -1,4 +1,4 @@
-"""What the processor can do comes in; which matrix kernels NumPy's BLAS is to use goes out, as an environment variable."""
+"""What the processor can do comes in; which matrix kernels NumPy's BLAS is to use goes out, in the environment."""
 
 import os
 import sys
