@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "convscope"
 ROWS = [
-    {"errors", "processor"},
+    {"errors"},
     {"registry"},
     {"config", "preprocess", "pictures"},
     {"numpy_nn", "layers", "data", "schedules"},

@@ -12,7 +12,6 @@ from typer import Exit, TyperException
 
 from convscope.cli.app import app
 from convscope.errors import ConvscopeError
-from convscope.processor import prefer_wide_kernels
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells count
 
@@ -37,7 +36,6 @@ def sigterm_unwinds() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. An error is one line on standard error, exit 1 or 2."""
-    prefer_wide_kernels()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
