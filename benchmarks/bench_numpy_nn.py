@@ -67,7 +67,7 @@ def convolution(case: tuple[int, int, int, int, int], rounds: int) -> dict[str, 
         dx = layer.backward(dy)
         wanted = [inputs, *module.parameters()]
         found = torch.autograd.grad(outputs, wanted, torch.from_numpy(dy), retain_graph=True)
-        for ours, theirs in zip((y, dx, layer.grads["weight"]), (outputs, *found), strict=False):
+        for ours, theirs in zip((y, dx, layer.grads["weight"], layer.grads["bias"]), (outputs, *found), strict=True):
             scale = float(theirs.detach().abs().max())
             np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=1e-4 * scale)
         fresh = rng.standard_normal(x.shape, dtype=np.float32)
