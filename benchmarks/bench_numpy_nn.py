@@ -1,27 +1,34 @@
-"""Times the layers of `numpy_nn` against PyTorch's and against loops; ratios measured side by side in one run.
+"""Times the layers of `numpy_nn` against PyTorch's, other NumPy packages' and loops, side by side in one run.
 
-Run `python benchmarks/bench_numpy_nn.py`; it prints a table and writes benchmarks/results/numpy_nn.json. Rounds take
-the candidates in turn, each on fresh input, and medians are compared: the machine may be doing other things as well.
+`python benchmarks/bench_numpy_nn.py` prints the tables, writes benchmarks/results/numpy_nn.json and draws
+docs/images/numpy_nn.png; `--quick` measures little, to try it, and leaves both in build/benchmarks.
 """
 
+import argparse
 import json
-import math
-import statistics
-import time
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
-from convscope import numpy_nn
-from convscope.runs.environment import describe_environment
+sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-RESULT = Path(__file__).parent / "results" / "numpy_nn.json"
-THREADS, BATCH, ROUNDS = 2, 64, 15
+from benchmarks import numpy_growth, numpy_peers
+from benchmarks.numpy_chart import chart
+from benchmarks.numpy_tables import TABLES, describe, plain_text
+from benchmarks.timing import WARM_UP, Calls, medians
+from convscope import numpy_nn
+from convscope.runs.environment import command_line, describe_environment
+
+ROOT = Path(__file__).parent.parent
+BATCH, ROUNDS = 64, 15
+STEERING = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "DNNL_", "ONEDNN_", "ATEN_")
 CASES = [  # channels in, channels out, size, kernel, stride
     (3, 64, 32, 3, 1),
     (64, 64, 32, 3, 1),
@@ -39,21 +46,10 @@ LAYERS: dict[str, tuple[Callable[[], numpy_nn.Layer], Callable[[], nn.Module]]] 
     "BatchNorm2D": (lambda: numpy_nn.BatchNorm2D(64), lambda: nn.BatchNorm2d(64)),
     "ReLU": (numpy_nn.ReLU, nn.ReLU),
 }
-Calls = dict[str, Callable[[], Any]]
+PEER_SHAPES = [(64, 64, 32), (128, 128, 16)]
 
 
-def medians(make: Callable[[int], Calls], rounds: int = ROUNDS) -> dict[str, float]:
-    """The median seconds of each call; `make(round)` gives the calls anew, on input that no call has seen."""
-    taken: dict[str, list[float]] = {}
-    for number in range(rounds + 2):
-        for name, call in make(number).items():
-            started = time.perf_counter()
-            call()
-            taken.setdefault(name, []).append(time.perf_counter() - started)
-    return {name: statistics.median(times[2:]) for name, times in taken.items()}  # the first two warm up
-
-
-def convolution(case: tuple[int, int, int, int, int]) -> dict[str, float]:
+def convolution(case: tuple[int, int, int, int, int], rounds: int) -> dict[str, float]:
     """Seconds of forward and backward (input, weight, bias), ours and PyTorch's, after checking that they agree."""
     channels, kernels, size, kernel, stride = case
     rng = np.random.default_rng(0)
@@ -71,7 +67,7 @@ def convolution(case: tuple[int, int, int, int, int]) -> dict[str, float]:
         dx = layer.backward(dy)
         wanted = [inputs, *module.parameters()]
         found = torch.autograd.grad(outputs, wanted, torch.from_numpy(dy), retain_graph=True)
-        for ours, theirs in zip((y, dx, layer.grads["weight"]), (outputs, *found), strict=False):
+        for ours, theirs in zip((y, dx, layer.grads["weight"], layer.grads["bias"]), (outputs, *found), strict=True):
             scale = float(theirs.detach().abs().max())
             np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=1e-4 * scale)
         fresh = rng.standard_normal(x.shape, dtype=np.float32)
@@ -88,10 +84,10 @@ def convolution(case: tuple[int, int, int, int, int]) -> dict[str, float]:
             "torch backward": lambda: torch.autograd.grad(outputs, wanted, torch.from_numpy(dy), retain_graph=True),
         }
 
-    return medians(make)
+    return medians(make, rounds)
 
 
-def elementwise(name: str) -> dict[str, float]:
+def elementwise(name: str, rounds: int) -> dict[str, float]:
     """The same for a layer of `LAYERS`, on 64 channels of 32×32, in train mode."""
     rng = np.random.default_rng(0)
     layer, module = LAYERS[name][0](), LAYERS[name][1]()
@@ -116,7 +112,7 @@ def elementwise(name: str) -> dict[str, float]:
             "torch backward": lambda: torch.autograd.grad(outputs, wanted, gradient, retain_graph=True),
         }
 
-    return medians(make)
+    return medians(make, rounds)
 
 
 def half_naive(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -132,7 +128,7 @@ def half_naive(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return y
 
 
-def loops() -> dict[str, float]:
+def loops(rounds: int) -> dict[str, float]:
     """Seconds on 4 pictures of 3×32×32 and 64 kernels of 3×3: ours, the half-naive loop, plain Python."""
     rng = np.random.default_rng(0)
     layer = numpy_nn.Conv2D(3, 64, 3, padding=1, bias=False, rng=rng)
@@ -142,46 +138,70 @@ def loops() -> dict[str, float]:
     def make(number: int) -> Calls:
         x = rng.standard_normal((4, 3, 32, 32), dtype=np.float32)
         calls: Calls = {"ours": lambda: layer(x), "half-naive": lambda: half_naive(x, weight)}
-        return calls | ({"naive": lambda: numpy_nn.conv2d_naive(x, weight, padding=1)} if number in (0, 1, 2) else {})
+        if number == WARM_UP:  # once: it takes long, and its time is steady
+            calls["naive"] = lambda: numpy_nn.conv2d_naive(x, weight, padding=1)
+        return calls
 
-    return medians(make, rounds=5)
+    return medians(make, rounds)
+
+
+def measure(quick: bool, threads: int) -> dict[str, Any]:
+    """Everything, each table printed as it comes."""
+    rounds, few = (3, 1) if quick else (ROUNDS, 5)
+    peers = numpy_peers.installed()
+    result: dict[str, Any] = {"environment": _environment(peers)}
+    print(describe(result["environment"]))
+    with threadpool_limits(threads, user_api="blas"):
+        cases = CASES[-2:] if quick else CASES
+        result["convolution"] = [{"case": case, "seconds": convolution(case, rounds)} for case in cases]
+        _show("convolution", result)
+        result["layers"] = {name: elementwise(name, rounds) for name in LAYERS}
+        _show("layers", result)
+        result["loops"] = loops(few)
+        _show("loops", result)
+        shapes = PEER_SHAPES[-1:] if quick else PEER_SHAPES
+        result["peers"] = [
+            {"case": shape, "seconds": numpy_peers.compare(shape, list(peers), BATCH, few)} for shape in shapes
+        ]
+        _show("peers", result)
+        result["matrix_product"] = numpy_growth.matrix_product(few)
+        stop = 3 if quick else None
+        result["growth"] = numpy_growth.measure(numpy_growth.SIZES[:stop], numpy_growth.CHANNELS[:stop], rounds)
+    return result
 
 
 def main() -> None:
-    """Measure everything, print the tables, write the file."""
-    torch.set_num_threads(THREADS)
-    result: dict[str, Any] = {"convolution": [], "layers": {}}
-    with threadpool_limits(THREADS, user_api="blas"):
-        print(f"batch {BATCH}, float32, {THREADS} threads each; milliseconds, and ours over torch's")
-        print("convolution            forward   torch  ratio   backward   torch  ratio")
-        for case in CASES:
-            seconds = convolution(case)
-            result["convolution"].append({"case": case, "seconds": seconds})
-            channels, kernels, size, kernel, stride = case
-            _row(f"{channels:>3} -> {kernels:<3} @{size}² {kernel}×{kernel} s{stride}", seconds)
-        for way in ("forward", "backward"):
-            ratios = [row["seconds"][way] / row["seconds"][f"torch {way}"] for row in result["convolution"]]
-            mean = math.exp(statistics.fmean(map(math.log, ratios)))
-            result[f"{way}_ratio"] = {"geometric_mean": mean, "largest": max(ratios)}
-            print(f"{way}: geometric mean {mean:.2f}, largest {max(ratios):.2f}")
-        for name in LAYERS:
-            seconds = elementwise(name)
-            result["layers"][name] = seconds
-            _row(name, seconds)
-        result["loops"] = seconds = loops()
-        for name in ("half-naive", "naive"):
-            print(f"{name} over ours: {seconds[name] / seconds['ours']:,.0f}")
-    result["environment"] = describe_environment("cpu") | {"command": "python benchmarks/bench_numpy_nn.py"}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    """Measure, write the file, draw the chart."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few shapes and rounds; results go to build/benchmarks")
+    parser.add_argument("--threads", type=int, default=2, help="of NumPy and of PyTorch (default: 2)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    result = measure(**vars(options))
+    folders = (ROOT / "build/benchmarks",) * 2 if options.quick else (ROOT / "benchmarks/results", ROOT / "docs/images")
+    contents = (json.dumps(result, indent=2) + "\n").encode(), chart(result)
+    for folder, name, content in zip(folders, ("numpy_nn.json", "numpy_nn.png"), contents, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        print(f"wrote {(folder / name).relative_to(ROOT)}")
 
 
-def _row(name: str, seconds: dict[str, float]) -> None:
-    cells = [
-        f"{1e3 * seconds[way]:8.2f} {1e3 * seconds[f'torch {way}']:7.2f} {seconds[way] / seconds[f'torch {way}']:6.2f}"
-        for way in ("forward", "backward")
+def _environment(peers: dict[str, str]) -> dict[str, Any]:
+    """What convscope says of any run, the matrix library that NumPy has here, and the variables that steer it."""
+    blas = [
+        {key: library.get(key) for key in ("internal_api", "version", "architecture", "threading_layer")}
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
     ]
-    print(f"{name:<22} {'   '.join(cells)}")
+    # one such as OPENBLAS_CORETYPE can halve NumPy's speed, so the result has to say
+    variables = {name: value for name, value in os.environ.items() if name.startswith(STEERING)}
+    command = command_line(["python", "benchmarks/bench_numpy_nn.py", *sys.argv[1:]])
+    found = {"batch": BATCH, "blas": blas, "variables": variables, "peers": peers, "command": command}
+    return describe_environment("cpu") | found
+
+
+def _show(name: str, result: dict[str, Any]) -> None:
+    print(f"\n{plain_text(TABLES[name](result))}", flush=True)
 
 
 if __name__ == "__main__":

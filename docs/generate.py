@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import io
+import json
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
+from benchmarks import numpy_tables
 from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
 from convscope.doctor import CHECKS
@@ -19,6 +21,7 @@ from convscope.registry import DATASETS, METHODS, MODELS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SPEED = ROOT / "benchmarks" / "results" / "numpy_nn.json"
 COMMANDS = [
     "train",
     "evaluate",
@@ -108,6 +111,23 @@ def choices(annotation: object) -> str:
     return ", ".join(f"`{v}`" for v in values) + ". " if values and all(isinstance(v, str) for v in values) else ""
 
 
+def speed() -> str:
+    """What benchmarks/bench_numpy_nn.py measured last: the machine, its tables, its chart."""
+    if not SPEED.exists():
+        return "Not measured yet."
+    result = json.loads(SPEED.read_text(encoding="utf-8"))
+    environment = result["environment"]
+    tables = [table(header, rows) for header, *rows in (of(result) for of in numpy_tables.TABLES.values())]
+    words = "How the time of a convolution grows with size and channels: Python loops, im2col, PyTorch and numpy_nn"
+    return "\n\n".join(
+        [
+            f"`{environment['command']}`, {numpy_tables.describe(environment)}",
+            *tables,
+            f"![{words}](images/numpy_nn.png)",
+        ]
+    )
+
+
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
@@ -123,6 +143,7 @@ PARTS = {
     "doctor": doctor,
     "recipes": recipes,
     "configuration": configuration,
+    "speed": speed,
 }
 
 

@@ -1,0 +1,27 @@
+"""Calls to compare in, the median seconds of each out."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+Calls = dict[str, Callable[[], Any]]
+
+WARM_UP = 2  # rounds that do not count
+
+
+def medians(make: Callable[[int], Calls], rounds: int) -> dict[str, float]:
+    """The median seconds of each call; `make(round)` gives the calls anew, on input that no call has seen.
+
+    The calls of a round take turns, so that whatever else the machine does meets all of them. Two rounds more than
+    `rounds` are run; the first two warm up. A call that `make` leaves out of some rounds has the median of the others.
+    """
+    taken: dict[str, list[float]] = {}
+    for number in range(rounds + WARM_UP):
+        for name, call in make(number).items():
+            started = time.perf_counter()
+            call()
+            seconds = time.perf_counter() - started
+            if number >= WARM_UP:
+                taken.setdefault(name, []).append(seconds)
+    return {name: statistics.median(times) for name, times in taken.items()}
