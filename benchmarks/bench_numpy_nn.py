@@ -12,12 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
+
+from benchmarks.surroundings import measure_in_clean_surroundings
+
+if __name__ == "__main__":
+    measure_in_clean_surroundings()
+
 import numpy as np
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
 from benchmarks import numpy_growth, numpy_peers
 from benchmarks.numpy_chart import chart
@@ -174,11 +179,15 @@ def main() -> None:
     """Measure, write the file, draw the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few shapes and rounds; results go to build/benchmarks")
+    parser.add_argument(
+        "--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; results go to build/benchmarks"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of NumPy and of PyTorch (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    result = measure(**vars(options))
-    folders = (ROOT / "build/benchmarks",) * 2 if options.quick else (ROOT / "benchmarks/results", ROOT / "docs/images")
+    result = measure(options.quick, options.threads)
+    aside = options.quick or options.as_it_is
+    folders = (ROOT / "build/benchmarks",) * 2 if aside else (ROOT / "benchmarks/results", ROOT / "docs/images")
     contents = (json.dumps(result, indent=2) + "\n").encode(), chart(result)
     for folder, name, content in zip(folders, ("numpy_nn.json", "numpy_nn.png"), contents, strict=True):
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
+from benchmarks.surroundings import measure_in_clean_surroundings
+
+if __name__ == "__main__":
+    measure_in_clean_surroundings()
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -140,7 +145,7 @@ def main() -> None:
         seconds |= {"no padding": padding(), "the smaller side": smaller_side()}
     for name, taken in seconds.items():
         ratio = taken["without"] / taken["with"]
-        print(f"{name:<30} {1e3 * taken['with']:7.2f} ms, without it {1e3 * taken['without']:7.2f} ms: {ratio:5.2f} times")
+        print(f"{name:<30} {1e3 * taken['with']:7.2f} ms; without {1e3 * taken['without']:7.2f} ms: {ratio:5.2f} times")
     environment = describe_environment("cpu") | {"threads": threads, "command": command_line()}
     (ROOT / "benchmarks/results/tricks.json").write_text(
         json.dumps({"batch": BATCH, "seconds": seconds, "environment": environment}, indent=2) + "\n", encoding="utf-8"
