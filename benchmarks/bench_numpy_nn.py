@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few shapes and rounds; results go to build/benchmarks")
     parser.add_argument(
-        "--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; results go to build/benchmarks"
+        "--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; also to build/benchmarks"
     )
     parser.add_argument("--threads", type=int, default=2, help="of NumPy and of PyTorch (default: 2)")
     options = parser.parse_args()
