@@ -24,7 +24,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
-from benchmarks import numpy_growth, numpy_peers
+from benchmarks import numpy_growth, numpy_peers, numpy_tricks
 from benchmarks.numpy_chart import chart
 from benchmarks.numpy_tables import TABLES, describe, plain_text
 from benchmarks.timing import WARM_UP, Calls, medians
@@ -164,6 +164,8 @@ def measure(quick: bool, threads: int) -> dict[str, Any]:
         _show("layers", result)
         result["loops"] = loops(few)
         _show("loops", result)
+        result["tricks"] = numpy_tricks.measure(rounds)
+        _show("tricks", result)
         shapes = PEER_SHAPES[-1:] if quick else PEER_SHAPES
         result["peers"] = [
             {"case": shape, "seconds": numpy_peers.compare(shape, list(peers), BATCH, few)} for shape in shapes
@@ -179,9 +181,7 @@ def main() -> None:
     """Measure, write the file, draw the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few shapes and rounds; results go to build/benchmarks")
-    parser.add_argument(
-        "--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; also to build/benchmarks"
-    )
+    parser.add_argument("--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; also to build/benchmarks")
     parser.add_argument("--threads", type=int, default=2, help="of NumPy and of PyTorch (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -64,10 +64,24 @@ def loops(result: dict[str, Any]) -> Rows:
     return [["loops", "forward (ms)", "times ours"], ["numpy_nn", f"{1e3 * seconds['ours']:,.2f}", "1"], *rows]
 
 
+def tricks(result: dict[str, Any]) -> Rows:
+    """How many times longer one pass takes without each trick of `fast.py`."""
+    rows = [
+        [name, f"{1e3 * seconds['with']:.2f}", f"{1e3 * seconds['without']:.2f}", f"{_gain(seconds):.2f}"]
+        for name, seconds in result["tricks"].items()
+    ]
+    return [["trick", "with it (ms)", "without (ms)", "gain"], *rows]
+
+
+def _gain(seconds: dict[str, float]) -> float:
+    return seconds["without"] / seconds["with"]
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], Rows]] = {
     "convolution": convolutions,
     "layers": layers,
     "loops": loops,
+    "tricks": tricks,
     "peers": peers,
 }
 

@@ -1,33 +1,17 @@
-"""What each trick of `convscope/numpy_nn/fast.py` buys: the time without it over the time with it, in one run.
+"""What each trick of `convscope/numpy_nn/fast.py` buys: seconds of one pass with it and without it, side by side."""
 
-`python benchmarks/bench_tricks.py` prints the table and writes benchmarks/results/tricks.json.
-"""
-
-import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
-
-from benchmarks.surroundings import measure_in_clean_surroundings
-
-if __name__ == "__main__":
-    measure_in_clean_surroundings()
-
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from benchmarks.timing import Calls, medians
 from convscope.numpy_nn import fast, winograd, workers
-from convscope.runs.environment import command_line, describe_environment
 
-ROOT = Path(__file__).parent.parent
-BATCH, ROUNDS = 64, 15
+BATCH = 64
 Shape = tuple[int, int, int, int, int]  # channels in, channels out, size, kernel, stride
+Change = tuple[Any, str, Any]  # of whom, which attribute, its value without the trick
 WIDE: Shape = (64, 128, 32, 3, 2)
 SMALL: Shape = (3, 64, 32, 3, 1)
 DEEP: Shape = (128, 128, 16, 3, 1)
@@ -58,18 +42,24 @@ def fresh(scratch: workers.Scratch) -> None:
 
 
 # trick -> (shape, what to change so that it is off)
-TRICKS: dict[str, tuple[Shape, list[tuple[Any, str, Any]]]] = {
-    "columns along the width only": (WIDE, [(fast, "MERGE", 1 << 30)]),
-    "one block at a time": (WIDE, [(fast, "COLUMNS", 1 << 30)]),
-    "one block a core": (WIDE, [(fast, "share", blas_threads_only)]),
-    "memory that stays": (SMALL, [(workers.Scratch, "begin", fresh)]),
-    "no columns for 1×1": (POINT, [(fast.Geometry, "pointwise", False)]),
-    "Winograd": (DEEP, [(fast, "TRANSFORM", 1 << 30)]),
-    "Winograd, one block a core": (DEEP, [(winograd, "share", blas_threads_only)]),
+TRICKS: dict[str, tuple[Shape, Change]] = {
+    "columns along the width only": (WIDE, (fast, "MERGE", 1 << 30)),
+    "one block at a time": (WIDE, (fast, "COLUMNS", 1 << 30)),
+    "one block a core": (WIDE, (fast, "share", blas_threads_only)),
+    "memory that stays": (SMALL, (workers.Scratch, "begin", fresh)),
+    "no columns for 1×1": (POINT, (fast.Geometry, "pointwise", False)),
+    "Winograd": (DEEP, (fast, "TRANSFORM", 1 << 30)),
+    "Winograd, one block a core": (DEEP, (winograd, "share", blas_threads_only)),
 }
 
 
-def gain(shape: Shape, changes: list[tuple[Any, str, Any]]) -> dict[str, float]:
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Of every trick."""
+    seconds = {name: gain(*trick, rounds) for name, trick in TRICKS.items()}
+    return seconds | {"no padding": padding(rounds), "the smaller side": smaller_side(rounds)}
+
+
+def gain(shape: Shape, change: Change, rounds: int) -> dict[str, float]:
     """Seconds of one forward with the trick and without it."""
     channels, kernels, size, kernel, stride = shape
     edge, out = kernel // 2, (size + stride - 1) // stride
@@ -83,24 +73,15 @@ def gain(shape: Shape, changes: list[tuple[Any, str, Any]]) -> dict[str, float]:
         x = rng.standard_normal((BATCH, channels, size, size), dtype=np.float32)
 
         def without() -> None:
-            with _all(changes):
+            with changed(*change):
                 fast.forward(x, weight, bias, geometry)
 
         return {"with": lambda: fast.forward(x, weight, bias, geometry), "without": without}
 
-    return medians(make, ROUNDS)
+    return medians(make, rounds)
 
 
-@contextmanager
-def _all(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
-    if not changes:
-        yield
-        return
-    with changed(*changes[0]), _all(changes[1:]):
-        yield
-
-
-def padding() -> dict[str, float]:
+def padding(rounds: int) -> dict[str, float]:
     """The same of writing zeros into the buffer once, against padding the pictures first."""
     channels, kernels, size, *_ = SMALL
     rng = np.random.default_rng(0)
@@ -116,10 +97,10 @@ def padding() -> dict[str, float]:
             "without": lambda: fast.forward(np.pad(x, around), weight, None, padded),
         }
 
-    return medians(make, ROUNDS)
+    return medians(make, rounds)
 
 
-def smaller_side() -> dict[str, float]:
+def smaller_side(rounds: int) -> dict[str, float]:
     """dL/dx of the first layer: columns added up where they came from, against a convolution of dy."""
     channels, kernels, size, *_ = SMALL
     rng = np.random.default_rng(0)
@@ -134,23 +115,4 @@ def smaller_side() -> dict[str, float]:
             "without": lambda: fast.forward(dy, turned, None, geometry),
         }
 
-    return medians(make, ROUNDS)
-
-
-def main() -> None:
-    """Measure every trick, print the table, write the file."""
-    threads = os.cpu_count() or 1
-    with threadpool_limits(threads, user_api="blas"):
-        seconds = {name: gain(*trick) for name, trick in TRICKS.items()}
-        seconds |= {"no padding": padding(), "the smaller side": smaller_side()}
-    for name, taken in seconds.items():
-        ratio = taken["without"] / taken["with"]
-        print(f"{name:<30} {1e3 * taken['with']:7.2f} ms; without {1e3 * taken['without']:7.2f} ms: {ratio:5.2f} times")
-    environment = describe_environment("cpu") | {"threads": threads, "command": command_line()}
-    (ROOT / "benchmarks/results/tricks.json").write_text(
-        json.dumps({"batch": BATCH, "seconds": seconds, "environment": environment}, indent=2) + "\n", encoding="utf-8"
-    )
-
-
-if __name__ == "__main__":
-    main()
+    return medians(make, rounds)
