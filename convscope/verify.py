@@ -16,6 +16,7 @@ from convscope.errors import ConvscopeError, UsageError
 from convscope.runs import Run, artifacts, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.runs.environment import read_environment
+from convscope.runs.run import check_folder
 from convscope.training import Epoch
 
 COLUMNS = [field.name for field in fields(Epoch)]
@@ -65,8 +66,7 @@ def verify(folder: Path, data_dir: Path | None = None) -> Verification:
     Raises:
         ConvscopeError: `folder` is no folder.
     """
-    if not folder.is_dir():
-        raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
+    check_folder(folder)
     return Verification(tuple(_checks(folder, data_dir)))
 
 
