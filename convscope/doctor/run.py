@@ -109,7 +109,8 @@ def check_data(run: Run, own: OwnPictures, recorded: bool) -> Finding:
     counts = len(training), len(validation or ()), len(own.test)
     numbers = "{:,} training, {:,} validation and {:,} test pictures".format(*counts)
     if changed := [name for name in ("training", "validation", "test") if own.changed(name)]:
-        seen = f"The {' and '.join(changed)} pictures are no longer those of the training; there are {numbers}."
+        which = " and ".join([", ".join(changed[:-1]), changed[-1]] if len(changed) > 1 else changed)
+        seen = f"The {which} pictures are no longer those of the training; there are {numbers}."
         if "test" in changed and len(changed) > 1:
             seen += " Some that it learned from may be test pictures now, so its accuracy on these says little."
         return Finding("data", "warning", seen, as_before)

@@ -79,10 +79,11 @@ def judge_values(alone: Finding, model: nn.Module, images: Tensor, known: Score 
         return Finding("values", "fine", f"{seen}; the model's first step brings them to {_text(step)}.")
     if known is None:
         return replace(alone, severity="warning")
-    for words, pictures in _corrected(images):
-        if better := known.beaten(model, pictures):
-            wrong = f"{alone.seen} {known.text}; {words}, {better.count} are."
-            return replace(alone, severity="problem", seen=wrong)
+    beaten = [(better.count, words) for words, x in _corrected(images) if (better := known.beaten(model, x))]
+    if beaten:
+        count, words = max(beaten)
+        wrong = f"{alone.seen} {known.text}; {words}, {count} are."
+        return replace(alone, severity="problem", seen=wrong)
     if known.verdict == "works":
         return Finding("values", "fine", f"{seen}; the model works on them as they are: {known.text}.")
     return alone if known.verdict == "fails" else replace(alone, severity="warning")
