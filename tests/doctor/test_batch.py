@@ -66,6 +66,8 @@ def test_a_spoilt_batch_is_named(
     assert {"layout", "values", "labels"} & found.keys() == {name}
     if name == "layout":
         assert found.keys() == {name}
+    if seen.startswith("torch.float64"):
+        assert found.keys() == {name}  # the rest is looked at in the weights' precision
     if "NaN" in seen:
         assert found.keys() == {name}  # what NaN does to the answers is no finding of its own
 
@@ -91,7 +93,7 @@ def test_only_centred_pictures_are_a_problem_for_the_model_that_fails_on_them(
         (lambda y: y.to(torch.int32), "The labels are torch.int32."),
         (lambda y: F.one_hot(y, 10), "The labels are one-hot (200, 10)."),
         (lambda y: F.one_hot(y, 10).float(), "The labels are one-hot (200, 10)."),
-        (lambda y: F.one_hot(y, 10) * 2, "The labels have shape (200, 10)."),
+        (lambda y: F.one_hot(y, 10) + F.one_hot((y + 1) % 10, 10), "The labels have shape (200, 10)."),
         (lambda y: 0.9 * F.one_hot(y, 10) + 0.01, "The labels are torch.float32."),
         (lambda y: y + 1, "The labels run from 1 to 10."),
         (lambda y: y - 1, "The labels run from -1 to 8."),

@@ -52,10 +52,16 @@ def test_a_healthy_run_has_no_problem(problems: Problems, tmp_path: Path, recipe
     assert problems(train(recipe, out=tmp_path / "run", **changes).path) == {}
 
 
-def test_a_healthy_lenet_has_no_problem(bad: Bad, tmp_path: Path, data_dir: Path) -> None:
-    small = {"data__subset": 2000, "train__epochs": 3}
-    run = train("mnist-lenet5", out=tmp_path / "run", data_dir=data_dir, **small)
-    assert bad(examine_run(run.path, data_dir)) == {}
+def test_a_healthy_lenet_has_no_problem_and_its_pictures_are_not_downloaded_again(
+    bad: Bad, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train("mnist-lenet5", out=tmp_path / "run", data__subset=2000, train__epochs=3)
+    assert bad(examine_run(run.path, data_dir)) == bad(examine_run(run.path)) == {}
+    monkeypatch.delenv("CONVSCOPE_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (seen,) = [seen for _, seen in bad(examine_run(run.path)).values()]
+    assert "or let `convscope data fetch mnist` download it): neither normalisation nor answers were looked at" in seen
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_folder_with_few_pictures_is_a_warning_not_a_problem(bad: Bad, tmp_path: Path) -> None:

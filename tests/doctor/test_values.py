@@ -104,6 +104,15 @@ def test_bytes_for_a_model_that_normalises_0_to_1(bad: Bad, digits: Digits, trai
     assert seen.endswith(f"; divided by 255, {right} are.")
 
 
+def test_where_no_scale_helps_failing_is_a_problem_and_too_few_pictures_a_doubt(bad: Bad, digits: Digits) -> None:
+    """A network that never learned does no better on pictures that are normalised."""
+    test, labels = raw(digits[1])
+    model, seen = network(), "The pictures are not normalised: values from 0 to 1, as if still on [0, 1]."
+    assert bad(examine(model, test / 255, labels))["values"] == ("problem", seen)
+    others = (model(test / 255).argmax(1) + 1) % 10
+    assert bad(examine(model, test[:4] / 255, others[:4]))["values"] == ("warning", seen)
+
+
 def test_a_batchnorm_before_everything_is_no_second_normalisation(bad: Bad, digits: Digits, trained: Trained) -> None:
     (train, classes), (test, labels) = raw(digits[0], 300), raw(digits[1])
     model = nn.Sequential(nn.BatchNorm2d(1), network())
