@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from convscope.doctor.finding import Finding, Severity
-from convscope.doctor.passes import REFUSALS, are_logits, first_line, forward, shape_text
+from convscope.doctor.passes import REFUSALS, SAME, are_logits, first_line, forward, shape_text
 from convscope.doctor.score import Score
 from convscope.errors import ConvscopeError, UsageError
 from convscope.explain import explain, feature_maps
 
 MISSED = 5  # pictures of other classes that a model which always gives one answer must have got wrong
-SAME = 1e-5  # of the largest logit: what rounding makes of equal answers
 SUM = 1e-4  # by how much probabilities may miss 1; in 16 bits, one step of rounding there
 MANY_BLANK = 0.5  # of the heatmaps; a few pictures without evidence for the answer are an honest result
 
@@ -71,16 +70,16 @@ def _dead_layer(model: nn.Module, images: Tensor) -> str | None:
 
 
 def check_softmax(model: nn.Module, images: Tensor, logits: Tensor) -> Finding:
-    """Whether the network ends in a softmax, which cross-entropy takes once more; after a log-softmax that is harmless.
+    """Whether the network ends in a softmax, which cross-entropy would take once more.
 
-    That these are probabilities is sure, how the network was trained is not to be seen. One that gives them in eval
-    mode alone was trained on something else.
+    That its outputs are probabilities is sure, how it was trained is not to be seen; what gives them in eval mode alone
+    was trained on something else. A log-softmax is harmless: a second one changes neither loss nor gradient.
     """
     if _sum_to_one(logits.exp()) and bool((logits <= 0).all()):
         seen = "The model gives log-probabilities, as NLLLoss takes them; CrossEntropyLoss gives the same on them."
         return Finding("softmax", "fine", seen)
     if not _sum_to_one(logits):
-        return Finding("softmax", "fine", "The logits are free: they sum to no fixed number.")
+        return Finding("softmax", "fine", "The outputs are logits, not probabilities.")
     try:
         trained_on = forward(model, images, lambda module: True)
     except REFUSALS:

@@ -6,10 +6,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from convscope.doctor.finding import Finding
-from convscope.doctor.passes import REFUSALS, first_line, forward, forward_twice, shape_text
+from convscope.doctor.passes import REFUSALS, SAME, first_line, forward, forward_twice, shape_text
 from convscope.doctor.score import Score
 
-SAME = 1e-5  # of the largest logit: what rounding makes of equal answers
 MODAL = (_BatchNorm, _DropoutNd)  # what behaves otherwise in train mode
 
 

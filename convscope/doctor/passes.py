@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from convscope.explain.capture import recording
 from convscope.explain.clone import eval_clone
 
+SAME = 1e-5  # of the largest logit: what rounding makes of equal answers
 # what a model's own code raises on a batch that it cannot take
 REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError)
 
