@@ -13,10 +13,9 @@ from PIL import Image, UnidentifiedImageError
 from convscope.config import load_config
 from convscope.data import ImageSet, hold_out, load_at_hand
 from convscope.errors import ConvscopeError, UsageError
-from convscope.runs import Run, artifacts, load_run
+from convscope.runs import Run, artifacts, check_folder, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.runs.environment import read_environment
-from convscope.runs.run import check_folder
 from convscope.training import Epoch
 
 COLUMNS = [field.name for field in fields(Epoch)]

@@ -13,7 +13,7 @@ from convscope.doctor.model import examine
 from convscope.doctor.records import check_training
 from convscope.doctor.stage import stage_of
 from convscope.errors import ConvscopeError, UsageError
-from convscope.runs import Run, load_run
+from convscope.runs import Run, check_folder, load_run
 from convscope.runs.artifacts import BEST, ENVIRONMENT
 from convscope.runs.captions import percent
 from convscope.runs.notes import (
@@ -25,7 +25,6 @@ from convscope.runs.notes import (
     overfitting,
 )
 from convscope.runs.own_pictures import OwnPictures, own_pictures
-from convscope.runs.run import check_folder
 
 SAMPLE = 512  # test pictures that are looked at, balanced over the classes
 OFF_CENTRE = 0.5  # mean of a channel after normalisation, which should be 0
