@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from convscope.config import load_config
 from convscope.data import ImageSet, hold_out, load_at_hand
 from convscope.errors import ConvscopeError, UsageError
-from convscope.runs import Run, artifacts, load_run
+from convscope.runs import Run, artifacts, check_folder, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.runs.environment import read_environment
 from convscope.training import Epoch
@@ -65,8 +65,7 @@ def verify(folder: Path, data_dir: Path | None = None) -> Verification:
     Raises:
         ConvscopeError: `folder` is no folder.
     """
-    if not folder.is_dir():
-        raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
+    check_folder(folder)
     return Verification(tuple(_checks(folder, data_dir)))
 
 

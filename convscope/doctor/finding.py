@@ -19,18 +19,23 @@ CHECKS = {
         "checkpoint": "no checkpoint, or weights of another architecture than it names",
         "training": "a loss that is NaN or has diverged, a training that never finished",
         "overfitting": "training accuracy far ahead of validation accuracy",
-        "data": "a data set that is not on this machine, or another one than the run's; very few pictures",
+        "data": "a data set that is not on this machine, has changed since the training or is another; few pictures",
+        "shift": "validation accuracy far ahead of test accuracy: a shared shortcut, or test pictures of another kind",
         "normalisation": "a checkpoint whose mean and deviation are not those of its training pictures",
     },
     "model and batch": {
         "layout": "channels-last pictures (NHWC), or another shape than the model takes",
-        "values": "pictures in [0, 255] or [0, 1], bytes, another precision than the weights', NaN, all one value",
+        "values": "pictures in [0, 255] or [0, 1], bytes, normalised twice, of another precision, NaN, all one value, "
+        "where the model does not work on them",
         "labels": "labels that are floats, one-hot or out of range",
-        "mode": "evaluating in train mode: BatchNorm and Dropout make the answers depend on batch and chance",
         "weights": "NaN or infinity in a weight or a running statistic",
+        "statistics": "BatchNorm with the running statistics of a new layer in a network that looks trained",
+        "mode": "evaluating in train mode: BatchNorm and Dropout make the answers depend on batch and chance",
+        "determinism": "answers that change from pass to pass in eval mode: dropout left on, noise",
         "output": "logits that are NaN, of the wrong shape, the same for every picture, or always for one class",
+        "softmax": "a network that ends in a softmax, which cross-entropy would take once more",
         "accuracy": "accuracy stuck at chance; all right on a handful of pictures",
-        "heatmap": "Grad-CAM heatmaps that are blank",
+        "heatmap": "Grad-CAM heatmaps that are blank, where the answers are no better",
     },
 }
 NAMES = {name for checks in CHECKS.values() for name in checks}

@@ -6,7 +6,7 @@ from typing import Literal
 
 from convscope.runs.captions import percent
 from convscope.runs.report import Note, wilson_interval
-from convscope.runs.run import Run
+from convscope.runs.run import Row, Run
 
 FAR_AHEAD = 0.10  # training accuracy over validation accuracy, both fractions
 FEW_PER_CLASS = 50  # training pictures; with fewer, chance decides which ones the network got to see
@@ -34,7 +34,12 @@ def notes(run: Run, training: int, validation: int, test: int) -> list[Note]:
     Args:
         training, validation, test: how many pictures each set had.
     """
-    remarks = [*overfitting(run), *few_pictures(run, training, validation, test), *near_guessing(run)]
+    remarks = [
+        *overfitting(run),
+        *other_test_pictures(run, validation, test),
+        *few_pictures(run, training, validation, test),
+        *near_guessing(run),
+    ]
     return [remark.note for remark in remarks]
 
 
@@ -43,9 +48,7 @@ def overfitting(run: Run) -> Iterator[Remark]:
 
     After early stopping the end is a poor epoch on purpose, so the one whose weights were kept is looked at.
     """
-    rows = run.metrics
-    early = len(rows) < run.checkpoint["config"]["train"]["epochs"]
-    last = rows[run.checkpoint["epoch"] - 1 if early else -1]
+    last = _judged_epoch(run)
     learned, held_out, which = last["train_accuracy"] or 0.0, last["val_accuracy"], "validation"
     if held_out is None:
         held_out, which = run.results["test_accuracy"], "test"
@@ -63,6 +66,35 @@ def overfitting(run: Run) -> Iterator[Remark]:
             f"Training accuracy ({percent(learned)}) runs far ahead of {which} accuracy ({percent(held_out)}): the "
             "network has learned its training pictures by heart rather than what they have in common.",
             "More pictures, stronger data.augment, a larger train.weight_decay or fewer epochs narrow the gap.",
+        )
+
+
+def _judged_epoch(run: Run) -> Row:
+    """The row of the last epoch; after early stopping, of the one whose weights were kept."""
+    rows = run.metrics
+    early = len(rows) < run.checkpoint["config"]["train"]["epochs"]
+    return rows[run.checkpoint["epoch"] - 1 if early else -1]
+
+
+def other_test_pictures(run: Run, validation: int, test: int) -> Iterator[Remark]:
+    """Validation accuracy so far ahead of test accuracy that the two sets cannot be alike; counts as for `notes`.
+
+    A shortcut that the training pictures share with those held out of them is one reason (Geirhos et al., Shortcut
+    learning in deep neural networks, 2020).
+    """
+    held_out, tested = run.checkpoint["best_val_accuracy"], run.results["test_accuracy"]
+    if held_out is None or held_out - tested <= FAR_AHEAD:
+        return
+    low, _ = wilson_interval(round(held_out * validation), validation)
+    _, high = wilson_interval(round(tested * test), test)
+    if low > high:
+        yield Remark(
+            "warning",
+            f"Validation accuracy ({percent(held_out)}) is far ahead of test accuracy ({percent(tested)}), more than "
+            "chance explains: the network has learned, but not what the test pictures ask for.",
+            "Either the training pictures share a shortcut with those held out of them (a mark, a background, a "
+            "camera), or the test set is of another kind: see with `convscope explain` what it looks at, and hold "
+            "validation pictures out of the test set's source.",
         )
 
 
@@ -99,10 +131,12 @@ def few_pictures(run: Run, training: int, validation: int, test: int) -> Iterato
 
 
 def near_guessing(run: Run) -> Iterator[Remark]:
-    """Test accuracy that takes no network."""
+    """Test accuracy that takes no network, of one that did no better on its own training pictures."""
     guessing = 1 / len(run.classes)
+    tested = run.results["test_accuracy"]
     # half as much again, but with two classes that would be 75 %, which a fair network may miss
-    if run.results["test_accuracy"] < min(1.5 * guessing, guessing + (1 - guessing) / 18):
+    near = min(1.5 * guessing, guessing + (1 - guessing) / 18)
+    if tested < near and (_judged_epoch(run)["train_accuracy"] or 0.0) - tested <= FAR_AHEAD:
         yield Remark(
             "warning",
             f"Test accuracy is near what guessing gives ({percent(guessing)}): the network has not learned.",

@@ -107,6 +107,14 @@ def read_metrics(folder: Path) -> list[Row]:
         raise ConvscopeError(f"{folder / METRICS} cannot be read: {error}") from None
 
 
+def check_folder(folder: Path) -> None:
+    """ConvscopeError where there is no such folder."""
+    if folder.is_file():
+        raise ConvscopeError(f"{folder} is a file; give the run folder that it lies in")
+    if not folder.is_dir():
+        raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
+
+
 def load_run(path: str | Path) -> Run:
     """Open the run folder `path` (its `best.pt`).
 
@@ -114,9 +122,6 @@ def load_run(path: str | Path) -> Run:
         ConvscopeError: no run folder there, or its checkpoint is broken.
     """
     folder = Path(path)
-    if folder.is_file():
-        raise ConvscopeError(f"{folder} is a file; give the run folder that it lies in")
-    if not folder.is_dir():
-        raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
+    check_folder(folder)
     checkpoint = load_checkpoint(folder / BEST)
     return Run(folder, checkpoint, rebuild_model(checkpoint))

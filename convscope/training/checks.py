@@ -80,6 +80,11 @@ def _in_pictures(images: Tensor, in_shape: Shape) -> Iterator[Mistake]:
 
 def _in_labels(labels: Tensor, pictures: int, num_classes: int | None) -> Iterator[Mistake]:
     """The first mistake in the labels of so many pictures."""
+    if _is_one_hot(labels, pictures):
+        yield Mistake(
+            "labels", f"the labels are one-hot {tuple(labels.shape)}", "pass class numbers: labels.argmax(dim=1)"
+        )
+        return
     if labels.dtype != torch.int64:
         yield Mistake("labels", f"the labels are {labels.dtype}", "cross-entropy expects int64 class numbers")
         return
@@ -94,3 +99,10 @@ def _in_labels(labels: Tensor, pictures: int, num_classes: int | None) -> Iterat
             f"a model with {num_classes} classes expects 0 to {num_classes - 1}" if num_classes else "expected 0 up"
         )
         yield Mistake("labels", f"the labels run from {first} to {last}", expected)
+
+
+def _is_one_hot(labels: Tensor, pictures: int) -> bool:
+    """Whether each row has one 1 among zeros, (N, K)."""
+    if labels.ndim != 2 or len(labels) != pictures or labels.shape[1] < 2:
+        return False
+    return bool((((labels == 0) | (labels == 1)).all(dim=1) & (labels.sum(dim=1) == 1)).all())

@@ -30,7 +30,7 @@ def texts(
     rows = [*early, {"train_accuracy": learned, "val_accuracy": held_out}]
     write_csv(folder / METRICS, rows)
     write_json(folder / RESULTS, {"test_accuracy": accuracy})
-    planned = {"config": {"train": {"epochs": epochs}}, "epoch": epochs}
+    planned = {"config": {"train": {"epochs": epochs}}, "epoch": epochs, "best_val_accuracy": held_out}
     run = Run(folder, {"classes": list("0123456789")} | planned, nn.Identity())
     return {note.text.replace("\N{NO-BREAK SPACE}", " "): note.level for note in notes(run, **HEALTHY | counts)}
 
@@ -98,21 +98,42 @@ def test_few_test_pictures(tmp_path: Path) -> None:
 
 
 def test_near_guessing(tmp_path: Path) -> None:
-    (text,) = found = texts(tmp_path, accuracy=0.149)
+    poor = {"learned": 0.24, "held_out": 0.2}
+    (text,) = found = texts(tmp_path, accuracy=0.149, **poor)
     assert text.startswith("Test accuracy is near what guessing gives (10.0 %): the network has not learned")
     assert found[text] == "warning"
-    assert texts(tmp_path, accuracy=0.151) == {}
+    assert texts(tmp_path, accuracy=0.151, **poor) == {}
 
 
 def test_two_classes_are_not_near_guessing_at_seventy_per_cent(tmp_path: Path) -> None:
     """Half as much again as guessing would be 75 %."""
-    run = Run(tmp_path, {"classes": ["a", "b"]}, nn.Identity())
+    write_csv(tmp_path / METRICS, [{"train_accuracy": 0.6, "val_accuracy": None}])
+    planned = {"config": {"train": {"epochs": 1}}, "epoch": 1, "best_val_accuracy": None}
+    run = Run(tmp_path, {"classes": ["a", "b"]} | planned, nn.Identity())
     write_json(tmp_path / RESULTS, {"test_accuracy": 0.54})
     assert list(near_guessing(run)) == []
     write_json(tmp_path / RESULTS, {"test_accuracy": 0.52})
     assert [remark.seen for remark in near_guessing(run)] == [
-        "Test accuracy is near what guessing gives (50.0 %): the network has not learned."
+        "Test accuracy is near what guessing gives (50.0\N{NO-BREAK SPACE}%): the network has not learned."
     ]
+
+
+def test_validation_far_ahead_of_test_is_no_failure_to_learn(tmp_path: Path) -> None:
+    (text,) = found = texts(tmp_path, learned=0.95, held_out=0.94, accuracy=0.12)
+    assert text.startswith(
+        "Validation accuracy (94.0 %) is far ahead of test accuracy (12.0 %), more than chance explains: the network "
+        "has learned, but not what the test pictures ask for. Either the training pictures share a shortcut"
+    )
+    assert found[text] == "warning"
+    assert texts(tmp_path, held_out=0.88, accuracy=0.785) == {}
+    assert len(texts(tmp_path, held_out=0.88, accuracy=0.775)) == 1
+
+
+def test_a_gap_that_so_few_pictures_may_show_by_chance_is_none(tmp_path: Path) -> None:
+    few = texts(tmp_path, held_out=0.9, accuracy=0.7, validation=100, test=30)  # 0.83 to 0.94, and 0.52 to 0.83
+    assert [text for text in few if "far ahead" in text] == []
+    more = texts(tmp_path, held_out=0.9, accuracy=0.7, validation=100, test=60)  # 0.58 to 0.80
+    assert len([text for text in more if "far ahead" in text]) == 1
 
 
 @pytest.mark.parametrize("json_wanted", [False, True])

@@ -1,0 +1,81 @@
+"""A run folder in, a finding on its checkpoint out: is there one, and are its weights those of the model it names?"""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from convscope.doctor.finding import Finding, sentence
+from convscope.doctor.stage import AGAIN, Stage, resume_command
+from convscope.errors import ConvscopeError
+from convscope.models import build_model
+from convscope.registry import MODELS
+from convscope.runs.artifacts import BEST, CONFIG, LATEST
+from convscope.runs.checkpoint import load_checkpoint
+
+
+def check_checkpoint(folder: Path, stage: Stage) -> Finding:
+    """Whether there is a checkpoint and its weights are those of the model that it names."""
+    nothing = not any((folder / name).exists() for name in (BEST, LATEST))
+    if nothing and stage == "at work":
+        return Finding("checkpoint", "fine", "There is none yet: the training has just begun.")
+    try:
+        checkpoint = _first_or_best(folder, stage)
+    except ConvscopeError as error:
+        begun = nothing and stage == "broken off" and (folder / CONFIG).is_file()
+        advice = f"`{resume_command(folder)}` begins again." if begun else AGAIN
+        return Finding("checkpoint", "problem", sentence(str(error)), advice)
+    named, shape, classes = checkpoint["model"], tuple(checkpoint["input_shape"]), len(checkpoint["classes"])
+    state: dict[str, Tensor] = checkpoint["model_state"]
+    advice = (
+        f"The weights fit {_fitting(state, shape, classes)}. Take the checkpoint of the model that you mean, "
+        "or build the model that these weights were trained in."
+    )
+    try:
+        expected = build_model(named["name"], shape, classes, **named["options"]).state_dict()
+    except ConvscopeError as error:
+        return Finding("checkpoint", "problem", f"Its model cannot be built: {error}.", advice)
+    differences = _differences(expected, state)
+    if not differences:
+        early = "" if (folder / BEST).exists() else f" in {LATEST}; {BEST} comes with the end of an epoch"
+        return Finding("checkpoint", "fine", f"The weights fit {named['name']}, {len(state)} tensors{early}.")
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+    options = "".join(f", {key}={value}" for key, value in named["options"].items())
+    seen = f"The weights do not fit {named['name']}{options}: {'; '.join(differences[:3])}{more}."
+    return Finding("checkpoint", "problem", seen, advice)
+
+
+def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
+    """The content of best.pt; of latest.pt while a training is in its first epoch."""
+    if stage != "finished" and not (folder / BEST).exists() and (folder / LATEST).exists():
+        latest = load_checkpoint(folder / LATEST)
+        if latest["epoch"] == 0:
+            return latest
+    return load_checkpoint(folder / BEST)
+
+
+def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
+    """What of the model lacks its weights, what is over, and what has another shape."""
+    return [
+        *(f"{name} is missing" for name in expected if name not in found),
+        *(f"{name} has no place" for name in found if name not in expected),
+        *(
+            f"{name} is {tuple(found[name].shape)}, the model has {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in found and found[name].shape != tensor.shape
+        ),
+    ]
+
+
+def _fitting(state: dict[str, Tensor], shape: Any, classes: int) -> str:
+    """The registered models whose layers have these names; shapes depend on options, so they may differ."""
+    fitting = []
+    for name in MODELS:
+        try:
+            expected = build_model(name, shape, classes).state_dict()
+        except ConvscopeError:  # the pictures are too small for it
+            continue
+        if expected.keys() == state.keys():
+            same = all(expected[key].shape == tensor.shape for key, tensor in state.items())
+            fitting.append(name if same else f"{name} with other options")
+    return " or ".join(fitting) or "none of convscope's models"

@@ -1,0 +1,60 @@
+"""A checkpoint that is damaged, or holds other weights than its model takes, is named with what they fit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from convscope.doctor import examine_run
+from convscope.models import build_model
+from convscope.runs import Run
+
+Problems = Callable[..., dict[str, str]]
+Change = Callable[..., None]
+
+
+def test_a_checkpoint_of_another_architecture(problems: Problems, change: Change, copied_run: Run) -> None:
+    other = build_model("deep-cnn", (1, 8, 8), 10).state_dict()
+    change(copied_run.path, model_state=other)
+    (finding, *_) = examine_run(copied_run.path)
+    assert finding.seen.startswith(
+        "The weights do not fit tiny-resnet, base_channels=8: stem.conv.weight is missing; "
+        "stem.norm.weight is missing; stem.norm.bias is missing and "
+    )
+    assert finding.advice.startswith("The weights fit deep-cnn. Take the checkpoint of the model that you mean")
+    assert problems(copied_run.path).keys() == {"checkpoint"}
+
+
+def test_a_checkpoint_of_the_same_model_with_other_options(change: Change, copied_run: Run) -> None:
+    change(copied_run.path, model={"name": "tiny-resnet", "options": {"base_channels": 16}})
+    (finding, *_) = examine_run(copied_run.path)
+    assert "stem.conv.weight is (8, 1, 3, 3), the model has (16, 1, 3, 3)" in finding.seen
+    assert finding.advice.startswith("The weights fit tiny-resnet with other options.")
+
+
+@pytest.mark.parametrize(
+    ("model", "seen"),
+    [
+        ({"name": "alexnet", "options": {}}, "Its model cannot be built: unknown model 'alexnet'; choose from"),
+        ({"name": "lenet5", "options": {}}, "Its model cannot be built: LeNet5 got 8×8 pictures"),
+        (
+            {"name": "tiny-resnet", "options": {"depth": 3}},
+            "Its model cannot be built: tiny-resnet has no option 'depth'",
+        ),
+    ],
+    ids=["unknown", "too large", "unknown option"],
+)
+def test_a_model_that_cannot_be_built(
+    problems: Problems,
+    change: Change,
+    copied_run: Run,
+    model: dict[str, Any],
+    seen: str,
+) -> None:
+    change(copied_run.path, model=model)
+    assert problems(copied_run.path)["checkpoint"].startswith(seen)
+
+
+def test_a_damaged_checkpoint(problems: Problems, copied_run: Run) -> None:
+    (copied_run.path / "best.pt").write_bytes(b"not a checkpoint")
+    assert "is not a readable checkpoint" in problems(copied_run.path)["checkpoint"]
