@@ -42,12 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()  # Python would do it after the end, where an error cannot be told in one line
         return code
-    except BrokenPipeError:  # the reader of our output (head, say) has gone
-        sys.stderr.close()
     except OSError as error:
         if not _is_of_output(error):
             raise
-        print(f"convscope: could not write to standard output: {error.strerror}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):  # a reader (head, say) that has gone wants to hear no more
+            print(f"convscope: could not write to standard output: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it, Python writes at the end
     return 1
 

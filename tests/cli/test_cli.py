@@ -376,9 +376,12 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("command", ["data list", "data info digits --json", "train --help", "verify RUN"])
-def test_output_that_cannot_be_written_is_one_line(command: str, digits_run: Run) -> None:
-    line = f"{sys.executable} -m convscope {command.replace('RUN', str(digits_run.path))} > /dev/full"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("buffered", ["", "1"], ids=["buffered", "unbuffered"])  # noticed at the end, or at once
+@pytest.mark.parametrize("command", ["data list", "data info digits --json", "train --help", "look RUN layers"])
+def test_output_that_cannot_be_written_is_one_line(command: str, buffered: str, digits_run: Run) -> None:
+    words = [sys.executable, "-m", "convscope", *command.replace("RUN", str(digits_run.path)).split()]
+    with Path("/dev/full").open("w") as full:
+        options = {"stdout": full, "stderr": subprocess.PIPE, "env": os.environ | {"PYTHONUNBUFFERED": buffered}}
+        done = subprocess.run(words, text=True, check=False, **options)
     assert done.returncode == 1
     assert done.stderr == "convscope: could not write to standard output: No space left on device\n"
