@@ -63,7 +63,9 @@ def held(folder: Path, otherwise: str) -> Iterator[None]:
                 f"{folder} is in use by another training{_holder(lock)}; wait until it ends, {otherwise}"
             ) from None
         except OSError as error:
-            raise UsageError(f"cannot write into {folder}: {error.strerror}; make it writable, {otherwise}") from None
+            raise UsageError(
+                f"cannot write into {folder}: {error.strerror}; allow it, or take another folder"
+            ) from None
         with suppress(OSError):  # Windows lets nobody write what is locked; the lock holds without it
             lock.write_text(str(os.getpid()), encoding="ascii")
         for half_written in folder.rglob(".*.tmp"):  # by a process that was killed while it wrote

@@ -1,7 +1,6 @@
 """Checkpoints rebuild their model by themselves, hold no code, and survive a failed write."""
 
 import pickle
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +125,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(copied_run: Run, tmp_path:
 def test_an_absurd_checkpoint_is_refused_before_it_takes_memory(
     change: dict[str, Any], message: str, copied_run: Run
 ) -> None:
+    resource = pytest.importorskip("resource")
     if "model" in change:
         name, options = change["model"]
         change = {"model": {"name": name, "options": options}}
