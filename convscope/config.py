@@ -48,7 +48,7 @@ class DataConfig(Section):
     name: str = "digits"
     """A data set; `convscope data list` shows them."""
     path: str | None = None
-    """Of `folder`: where the pictures lie, one folder a class; with `--data-dir`, relative to that."""
+    """Of `folder`: where pictures lie, one folder a class; seen from `--data-dir`, which replaces an absolute path."""
     size: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     """Of `folder`, `shapes`, `synthetic`: pixels a side, for `folder` also [height, width]; null is 32."""
     mode: Literal["colour", "grey"] | None = None

@@ -21,5 +21,9 @@ class StoppedError(ConvscopeError):
         self.signum, self.exit_code = signum, 128 + signum
 
 
+class WriteError(ConvscopeError):
+    """A file could not be written: the disk is full, say, or nothing may be written there; names the file."""
+
+
 class DataError(ConvscopeError):
     """A file or archive is missing, broken or not what it should be; names the file and the reason."""

@@ -1,15 +1,27 @@
 """A run and labelled pictures in, an Evaluation out: accuracy, confusion matrix, the table class by class."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convscope.data import ImageSet
-from convscope.errors import UsageError
+from convscope.errors import DataError, UsageError
 from convscope.runs import Run
 from convscope.runs.artifacts import METRICS
+from convscope.runs.own_pictures import own_pictures
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How one class fared: `recall` and `precision` are fractions, None where there is nothing to divide by."""
+
+    name: str
+    pictures: int
+    recall: float | None
+    precision: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +49,15 @@ class Evaluation:
         return float((self.predictions == self.labels).mean())
 
     @property
+    def per_class(self) -> list[ClassRow]:
+        """A row a class: of its pictures, the share recognised; of those taken for it, the share that are of it."""
+        right, pictures, taken = (np.diag(self.confusion), *(self.confusion.sum(axis=axis) for axis in (1, 0)))
+        return [
+            ClassRow(name, int(n), int(r) / int(n) if n else None, int(r) / int(t) if t else None)
+            for name, r, n, t in zip(self.classes, right, pictures, taken, strict=True)
+        ]
+
+    @property
     def confusion(self) -> NDArray[np.int64]:
         """(K, K): entry [t, p] counts pictures of class t that were predicted as p."""
         k = len(self.classes)
@@ -51,7 +72,7 @@ class Evaluation:
 
 
 def summary(run: Run, evaluation: Evaluation) -> dict[str, Any]:
-    """What `train --json` and `evaluate --json` print: accuracies as fractions, seconds of training without set-up."""
+    """What `train --json` prints, and `evaluate --json` first: accuracies as fractions, seconds without set-up."""
     rows = run.metrics if (run.path / METRICS).exists() else []  # a checkpoint alone is enough to evaluate
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     images = sum((row["images_per_second"] or 0.0) * (row["seconds"] or 0.0) for row in rows)
@@ -74,10 +95,35 @@ def evaluate(run: Run, pictures: ImageSet) -> Evaluation:
     Raises:
         UsageError: the pictures are of another shape, or have other classes, than the run was trained on.
     """
+    check_fit(run, pictures)
+    return Evaluation(run.probabilities(pictures.images), pictures.labels, pictures.classes)
+
+
+def evaluate_held_out(run: Run, data_dir: Path | None = None) -> tuple[Evaluation, bool | None]:
+    """Run the network over its own test set; also whether that is another than the training's, None: nobody knows.
+
+    Other test pictures are evaluated with a warning, as long as the network learned from none of them. That is not
+    known where the pictures to learn from changed too: a split that was drawn is then drawn anew, for example.
+
+    Raises:
+        DataError: the data set is not at hand, or both parts of it have changed since the training.
+        UsageError: as `evaluate`.
+    """
+    own = own_pictures(run, data_dir)
+    check_fit(run, own.test)
+    if own.changed("test") and (own.changed("training") or own.changed("validation")):
+        raise DataError(
+            f"the pictures of {run.path} have changed since its training, so its test set may hold some that it "
+            "learned from; give the folder that has them as they were with --data-dir, or train again"
+        )
+    return evaluate(run, own.test), own.warn("test")
+
+
+def check_fit(run: Run, pictures: ImageSet) -> None:
+    """UsageError where `pictures` do not fit the run."""
     if pictures.shape != run.input_shape:
         raise UsageError(f"{run.path} was trained on pictures {run.input_shape} (C, H, W); these are {pictures.shape}")
     if pictures.classes != run.classes:
         raise UsageError(
             f"{run.path} was trained on the classes {', '.join(run.classes)}; these are {', '.join(pictures.classes)}"
         )
-    return Evaluation(run.probabilities(pictures.images), pictures.labels, pictures.classes)

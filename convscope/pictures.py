@@ -2,6 +2,8 @@
 
 import io
 import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +34,8 @@ BROKEN = (
     Warning,
 )
 
+WARNINGS = threading.Lock()  # their filters belong to the whole process, and the loader decodes in several threads
+
 Mode = Literal["L", "RGB"]
 Crop = Literal["resize", "center"]
 
@@ -59,12 +63,12 @@ def read_picture(source: Path | bytes, mode: Mode, max_pixels: int = MAX_PIXELS)
     try:
         if not isinstance(source, bytes) and not source.is_file():
             raise DataError(f"{name}: {'not a file' if source.exists() else 'no such file'}")
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.width * image.height > max_pixels:
                 came = f"{image.width} × {image.height} pixels"
                 raise DataError(f"{name}: {came}, at most {max_pixels:,} are accepted; scale it down")
             array = np.asarray(_flatten(_upright(image), mode))  # (H, W) or (H, W, 3)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's own limit, some way above
+    except Image.DecompressionBombError:  # Pillow's own limit, some way above
         raise DataError(f"{name}: more than the {max_pixels:,} pixels that are accepted; scale it down") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a picture in one of the formats {', '.join(FORMATS)}") from None
@@ -127,6 +131,13 @@ def prepare(source: Path | bytes, picture: Mapping[str, Any]) -> NDArray[np.uint
         }:
             return fit_picture(read_picture(source, mode), (height, width), crop)
     raise ValueError(f"expected picture as size (H, W), mode 'L' or 'RGB', crop {CROPS}, got {dict(picture)}")
+
+
+def _open(source: io.BytesIO | Path) -> Image.Image:
+    """The picture, its header alone read; without Pillow's warning of a size that is refused next, in one line."""
+    with WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(source, formats=FORMATS)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -10,15 +10,15 @@ from convscope.config import RunConfig, differences, load_config, override
 from convscope.errors import ConvscopeError, StoppedError, UsageError
 from convscope.evaluate import evaluate, summary
 from convscope.runs import Run, load_run
-from convscope.runs.artifacts import CONFIG, LATEST, MANIFEST, METRICS, write_csv
+from convscope.runs.artifacts import CONFIG, MANIFEST, METRICS, write_csv
 from convscope.runs.claim import claimed, free_folder, held
-from convscope.runs.environment import command_line, read_environment
+from convscope.runs.environment import resume_command
 from convscope.runs.finish import finish
 from convscope.training import Epoch, fit
-from convscope.training.interrupt import StopSignals
+from convscope.training.interrupt import StopSignals, resumable
 from convscope.training.job import Augment, Job, out_of_patience, prepare
 from convscope.training.progress import Progress
-from convscope.training.saving import begin, recorded_arithmetic, save, take_up
+from convscope.training.saving import begin, save, take_up
 
 SAVE_EVERY = 60.0  # seconds between two savings within one epoch
 
@@ -45,13 +45,13 @@ def train(
     Raises:
         UsageError: a wrong configuration, or `out` already holds something.
         DataError: the data set is missing or broken.
-        StoppedError: by Ctrl-C or SIGTERM; everything is saved, `resume` goes on.
+        StoppedError: by Ctrl-C or SIGTERM; what was done is saved, `resume` goes on.
     """
     config = recipe if isinstance(recipe, RunConfig) else load_config(recipe)
     config = override(config, {key.replace("__", "."): value for key, value in overrides.items()})
     folder = free_folder(out, config)
     job = prepare(config, data_dir, augment)
-    with job.state.arithmetic.on_threads(), claimed(folder, config):
+    with job.state.arithmetic.on_threads(), claimed(folder, config), resumable(folder):
         begin(job, folder)
         return carry_out(job, folder, [], progress)
 
@@ -66,7 +66,8 @@ def resume(
 ) -> Run:
     """Go on with a training that broke off, in place: on a CPU it gives, bit for bit, what an unbroken one gives.
 
-    A finished run comes back as it is. Where the data lay is remembered; an `augment` must be given again.
+    A finished run comes back as it is. Where the data lay is remembered, unless a `data_dir` says where they are by
+    now; an `augment` must be given again.
 
     Args:
         folder: the run folder.
@@ -82,23 +83,17 @@ def resume(
         raise ConvscopeError(f"no run in {folder} to go on with; `convscope train RECIPE --out {folder}` makes one")
     own = load_config(folder / CONFIG)
     if config is not None and (other := differences(own, config)):
-        raise UsageError(f"{folder} was begun with {other}; leave the recipe out, or begin another run")
+        raise UsageError(f"{folder} was begun with {other}; leave out the recipe or --set that says otherwise")
     if (folder / MANIFEST).exists():
         if progress:
             print(f"{folder} is finished; nothing is left to do", file=sys.stderr)
         return load_run(folder)
-    with held(folder):
+    with held(folder, "or end that process"), resumable(folder):
         if (folder / MANIFEST).exists():  # another process finished it meanwhile
             return load_run(folder)
-        if not (folder / LATEST).exists():  # it was killed before its first step
-            job, rows = prepare(own, data_dir, augment), list[Epoch]()
-            begin(job, folder)
-        else:
-            record = read_environment(folder)
-            job = prepare(own, data_dir or record.get("data_dir"), augment, recorded_arithmetic(record, folder))
-            rows = take_up(job, record, folder)
+        job, rows = take_up(folder, own, data_dir, augment)
         if progress:
-            print(f"going on in {place(job)}", file=sys.stderr)
+            print(f"going on {job.place(rows)}", file=sys.stderr)
         with job.state.arithmetic.on_threads():
             return carry_out(job, folder, rows, progress)
 
@@ -123,8 +118,7 @@ def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
             if done and out_of_patience(rows, settings.patience):
                 break
     if stop.signum:
-        command = command_line(["convscope", "train", "--resume", str(folder)])
-        raise StoppedError(f"stopped in {place(job)}; `{command}` goes on", stop.signum)
+        raise StoppedError(f"stopped {job.place(rows)}; `{resume_command(folder)}` goes on", stop.signum)
 
     run = load_run(folder)  # from the checkpoint alone, as every later command will
     evaluation = evaluate(run, job.test)
@@ -135,8 +129,3 @@ def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
         if progress:
             print(f"note: {note.text}", file=sys.stderr)
     return run
-
-
-def place(job: Job) -> str:
-    """Where the training stands, in words."""
-    return f"epoch {min(job.state.epoch + 1, job.config.train.epochs)} after step {job.state.step}"

@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from convscope.config import load_config
-from convscope.data import ImageSet, hold_out, load_at_hand
+from convscope.data import ImageSet
 from convscope.errors import ConvscopeError, UsageError
 from convscope.runs import Run, artifacts, check_folder, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.runs.environment import read_environment
+from convscope.runs.own_pictures import own_pictures
 from convscope.training import Epoch
 
 COLUMNS = [field.name for field in fields(Epoch)]
@@ -99,7 +100,7 @@ def _check(name: str, look: Callable[[], None]) -> Check:
     except ConvscopeError as error:
         return Check(name, str(error))
     except Exception as error:  # whatever the damage makes a reader raise belongs into the list
-        return Check(name, f"{type(error).__name__}: {error}")
+        return Check(name, f"it {artifacts.unreadable(error)}")
     return Check(name)
 
 
@@ -152,6 +153,10 @@ def _picture(path: Path) -> None:
             picture.load()
     except UnidentifiedImageError:
         raise ConvscopeError("not a picture") from None
+    except (SyntaxError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the system's own
+        raise ConvscopeError(f"a broken picture, or half of one ({error})") from None
 
 
 def _report(path: Path) -> None:
@@ -171,19 +176,20 @@ def _pictures(folder: Path, data_dir: Path | None) -> tuple[Run, ImageSet | None
         ConvscopeError: the run cannot be opened, or does not fit its data set.
     """
     run = load_run(folder)
-    record = read_environment(folder)
+    read_environment(folder)  # `own_pictures` would make do without it; here a broken one is a fault
     try:
-        pictures, test = load_at_hand(run.config.data, data_dir or record.get("data_dir"))
+        own = own_pictures(run, data_dir, download=False)
     except ConvscopeError as error:
         raise SkippedError(f"the data set is not at hand ({error})") from None
     try:
-        training, validation = hold_out(pictures, run.config)
+        training, validation = own.split
     except UsageError as error:
         raise SkippedError(f"the pictures are no longer those of the training ({error})") from None
-    sets = {"training": training, "validation": validation, "test": test}
-    found = {name: pictures.fingerprint() for name, pictures in sets.items() if pictures}
-    if changed := [name for name, mark in found.items() if record.get("pictures", {}).get(name) != mark]:
+    if not own.recorded:
+        raise SkippedError(f"{artifacts.ENVIRONMENT} does not say which pictures the training had")
+    if changed := [name for name in ("training", "validation", "test") if own.changed(name)]:
         raise SkippedError(f"the {' and '.join(changed)} pictures are no longer those of the training")
+    test = own.test
     stored = run.checkpoint["mean"], run.checkpoint["std"]
     same = training.classes == run.classes and np.allclose(training.channel_stats(), stored, rtol=0, atol=1e-6)
     if not same or test.shape != run.input_shape:

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convscope.data import build_augment, load_configured
+from convscope.data import build_augment
 from convscope.errors import UsageError
+from convscope.evaluate import check_fit
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.pictures import prepare
 from convscope.runs import Run, plots
 from convscope.runs.artifacts import write_file
 from convscope.runs.canvas import class_labels
 from convscope.runs.captions import heat_source, percent, verdict
+from convscope.runs.own_pictures import own_pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +31,14 @@ class Picture:
         name: what to call it.
         true: the number of its class, where known.
         file: where it came from, unless from the test set.
+        changed: whether that test set is another than the training's; None for a file, or where nobody knows.
     """
 
     pixels: NDArray[np.uint8]
     name: str
     true: int | None = None
     file: Path | None = None
+    changed: bool | None = None
 
 
 Values = dict[str, Any]  # what was drawn, as `--json` prints it; `png` says where
@@ -44,17 +48,19 @@ def choose_picture(run: Run, image: Path | None, index: int | None, data_dir: Pa
     """The picture file `image`, prepared for the network, or picture `index` of the run's test set.
 
     Raises:
-        UsageError: neither or both given, or no such index.
+        UsageError: neither or both given, no such index, or a test set that does not fit the network.
         DataError: the file is no picture, or the data set is not at hand.
     """
     if image is not None and index is None:
         return Picture(prepare(image, run.checkpoint["picture"]), image.stem, file=image)
     if index is None or image is not None:
         raise UsageError("give one picture: either --image FILE or --index N (of the test set)")
-    _, test = load_configured(run.config.data, data_dir)
+    own = own_pictures(run, data_dir)
+    test = own.test
+    check_fit(run, test)
     if not 0 <= index < len(test):
         raise UsageError(f"--index {index}: the test set has pictures 0 to {len(test) - 1}")
-    return Picture(test.images[index], f"test-{index}", int(test.labels[index]))
+    return Picture(test.images[index], f"test-{index}", int(test.labels[index]), changed=own.warn("test"))
 
 
 def choose_target(run: Run, target: str | None) -> int | None:
@@ -110,6 +116,7 @@ def explain_picture(
         "png": _write(run, out, png, picture.name, method, label, found.layer, file=picture.file),
         "predicted": run.classes[predicted],
         "true": None if picture.true is None else run.classes[picture.true],
+        "pictures_changed": picture.changed,
     }
 
 
@@ -132,7 +139,8 @@ def look_at_maps(run: Run, picture: Picture, layer: str | None = None, out: Path
         title=f"What {layer or 'each layer'} makes of {picture.file.name if picture.file else picture.name}",
     )
     name = ["maps", picture.name] + ([layer] if layer else [])
-    return {"layers": list(maps), "png": _write(run, out, png, *name, file=picture.file)}
+    written = _write(run, out, png, *name, file=picture.file)
+    return {"layers": list(maps), "png": written, "pictures_changed": picture.changed}
 
 
 def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | None = None) -> Values:
@@ -141,7 +149,8 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     Raises:
         UsageError: the run trained on its pictures as they are.
     """
-    training, _ = load_configured(run.config.data, data_dir)
+    own = own_pictures(run, data_dir)
+    training = own.pictures
     augment = build_augment(run.config.data.augment, training.shape[1:], run.checkpoint["mean"])
     if augment is None:
         raise UsageError(f"{run.path} was trained without augmentation; data.augment says what there is")
@@ -149,7 +158,8 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     generator = torch.Generator().manual_seed(run.config.train.seed)
     varied = [augment(torch.from_numpy(pictures), generator).numpy() for _ in range(3)]
     png = plots.augmentation(pictures, varied)
-    return {"augment": run.config.data.augment.model_dump(), "png": _write(run, out, png, "augmentation")}
+    written = _write(run, out, png, "augmentation")
+    return {"augment": run.config.data.augment.model_dump(), "png": written, "pictures_changed": own.warn("training")}
 
 
 def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None = None) -> str:

@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -127,6 +129,20 @@ def test_a_small_file_cannot_claim_all_memory(width: int, height: int, tmp_path:
     path.write_bytes(png_header(width, height) + bytes(100))
     with pytest.raises(DataError, match=r"bomb\.png: .*50,000,000"):
         read_picture(path, "RGB")
+
+
+def test_pillow_says_nothing_of_it_beside(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_header(10_000, 12_000) + bytes(100))  # enough for Pillow's own warning
+    script = (
+        "import sys, warnings; from pathlib import Path; from convscope.pictures import DataError, read_picture\n"
+        "before = warnings.filters[:]\n"
+        "try: read_picture(Path(sys.argv[1]), 'L')\n"
+        "except DataError as error: print(error, warnings.filters == before)"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path / "bomb.png")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "10000 × 12000 pixels, at most 50,000,000 are accepted; scale it down True" in done.stdout
 
 
 def test_the_limit_on_pixels_is_inclusive() -> None:

@@ -1,6 +1,7 @@
 """Trainings that break off: by a real signal, a real kill, a full disk; and go on as if nothing had happened."""
 
 import json
+import os
 import random
 import re
 import resource
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from convscope.config import load_config
+from convscope.data import load
 from convscope.errors import ConvscopeError, StoppedError, UsageError
 from convscope.runs import Run, load_run
 from convscope.runs.artifacts import ENVIRONMENT, MANIFEST, RESULTS
@@ -32,6 +35,7 @@ SMALL = {
     "train__batch_size": 32,
 }  # 6 steps an epoch
 SETS = [word for key, value in SMALL.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+GOES_ON = "convscope train --resume"
 TIMING = ("seconds", "images_per_second", "train_seconds", "run", "run_dir")
 
 
@@ -50,7 +54,7 @@ class Signal:
 
 def broken_off(folder: Path, step: int, signum: int = signal.SIGTERM, **settings: Any) -> None:
     """Train in `folder` until a signal arrives in the middle of `step`."""
-    with pytest.raises(StoppedError, match=rf"stopped in epoch \d+ after step {step}; `convscope train --resume"):
+    with pytest.raises(StoppedError, match=rf"stopped in epoch \d+, after step {step} of \d+; `convscope train --res"):
         train("digits", out=folder, augment=Signal(step, signum), **(SMALL | settings))
 
 
@@ -136,7 +140,7 @@ def test_the_exit_code_says_which_signal(signum: int, code: int, tmp_path: Path)
         rest = process.stderr.read()
     assert process.returncode == code
     assert re.fullmatch(
-        rf"convscope: stopped in epoch \d+ after step \d+; `convscope train --resume {tmp_path}/run` goes on",
+        rf"convscope: stopped (in|after) epoch \d+.*; `convscope train --resume {tmp_path}/run` goes on",
         rest.splitlines()[-1],
     )
     assert "Traceback" not in rest
@@ -162,7 +166,8 @@ def slow(*arguments):
 job.build_augment = slow
 sys.exit(main(["train", "digits", "--out", {str(tmp_path / "run")!r}]))
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "in the step\n"
@@ -171,6 +176,9 @@ sys.exit(main(["train", "digits", "--out", {str(tmp_path / "run")!r}]))
                 process.wait(1.5)  # it waits for the step
             process.send_signal(signum)
             assert process.wait(30) == code
+            line = process.stderr.read().splitlines()[-1]
+            word = "interrupted" if signum == signal.SIGINT else "terminated"
+            assert line == f"convscope: {word}; `{GOES_ON} {tmp_path}/run` goes on from what was saved last"
         finally:
             process.kill()
     assert load_checkpoint(tmp_path / "run" / "latest.pt")["step"] == 0
@@ -302,9 +310,9 @@ def test_a_finished_run_is_left_as_it_is(cli: Cli, unbroken: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digits"], r"was begun with data.subset=200, model.base_channels=4, train.epochs=4, .*leave the recipe out"),
+        (["digits"], r"was begun with data.subset=200, model.base_channels=4, train.epochs=4, .*leave out the recipe"),
         (["mnist-lenet5"], "was begun with data.name=digits"),
-        (["--set", "train.lr=0.5"], "was begun with train.lr=0.1; leave"),
+        (["--set", "train.lr=0.5"], "was begun with train.lr=0.1; leave out the recipe or --set that says otherwise"),
         (["digits", *SETS, "--set", "train.seed=1"], "was begun with train.seed=0; leave"),
         (["--out", "elsewhere"], "goes on in place; leave --out away"),
     ],
@@ -330,8 +338,14 @@ def test_there_must_be_a_run_to_go_on_with(cli: Cli, tmp_path: Path) -> None:
         ("config.yaml", lambda text: text.replace("subset: 200", "subset: 150"), UsageError, "config.yaml was changed"),
         ("latest.pt", lambda _: "torn", ConvscopeError, "not a readable checkpoint"),
         ("metrics.csv", lambda text: text.splitlines()[0] + "\n", ConvscopeError, "lacks some of the 2 epochs"),
+        ("latest.pt", None, ConvscopeError, "metrics.csv shows that epochs were done, but latest.pt, .* is missing"),
         ("metrics.csv", lambda text: text.replace("epoch,", "era,"), ConvscopeError, "metrics.csv is damaged"),
-        ("metrics.csv", lambda text: text.replace("\n1,", "\none,"), ConvscopeError, "metrics.csv cannot be read"),
+        (
+            "metrics.csv",
+            lambda text: text.replace("\n1,", "\none,"),
+            ConvscopeError,
+            "metrics.csv is damaged: could not convert",
+        ),
         (ENVIRONMENT, lambda _: "{}", ConvscopeError, "does not say how"),
         (
             ENVIRONMENT,
@@ -339,36 +353,39 @@ def test_there_must_be_a_run_to_go_on_with(cli: Cli, tmp_path: Path) -> None:
             ConvscopeError,
             "does not say how the run computes",
         ),
-        (ENVIRONMENT, lambda _: "[", ConvscopeError, "environment.json cannot be read"),
+        (ENVIRONMENT, lambda _: "[", ConvscopeError, "environment.json is damaged: no JSON from line 1 on"),
     ],
 )
 def test_a_damaged_run_is_refused_in_one_line(
-    file: str, change: Callable[[str], str], kind: type[ConvscopeError], message: str, tmp_path: Path
+    file: str, change: Callable[[str], str] | None, kind: type[ConvscopeError], message: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     broken_off(folder, 14)
     text = (folder / file).read_bytes().decode(errors="replace")
-    (folder / file).write_text(change(text))
+    (folder / file).write_text(change(text)) if change else (folder / file).unlink()
     with pytest.raises(kind, match=message):
         resume(folder)
 
 
-def test_other_pictures_are_refused(tmp_path: Path) -> None:
-    from PIL import Image
-
-    from convscope.data import load
-
+def write_pictures(folder: Path) -> Path:
+    """Forty digits as PNG files, in two classes that say nothing of them."""
     pictures, _ = load("digits")
     for index in range(40):
-        where = tmp_path / "data" / f"{index % 2}" / f"{index}.png"
+        where = folder / f"{index % 2}" / f"{index}.png"
         where.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pictures.images[index, 0]).save(where)
+    return folder
+
+
+def test_other_pictures_are_refused(tmp_path: Path) -> None:
     settings = {"train__epochs": 2, "train__batch_size": 8, "data__val_fraction": 0, "model__base_channels": 4}
-    own = {"data__path": str(tmp_path / "data"), "data__size": 8}
+    own = {"data__path": str(write_pictures(tmp_path / "data")), "data__size": 8}
     with pytest.raises(StoppedError):
         train("folder", out=tmp_path / "run", augment=Signal(2), **settings, **own)
     (tmp_path / "data" / "0" / "0.png").rename(tmp_path / "data" / "1" / "0.png")  # the same pixels, another label
-    with pytest.raises(UsageError, match=r"since it was begun, the pictures were changed; begin another run"):
+    with pytest.raises(
+        UsageError, match=r"since it was begun, the pictures were changed; .* with --data-dir, or begin"
+    ):
         resume(tmp_path / "run")
     (tmp_path / "data" / "1" / "0.png").rename(tmp_path / "data" / "0" / "0.png")
     assert resume(tmp_path / "run").results["epochs"] == 2
@@ -386,7 +403,7 @@ def test_two_trainings_never_share_a_folder(cli: Cli, tmp_path: Path) -> None:
 
     train("digits", out=folder, augment=intrude, **SMALL)
     assert [code for code, _, _ in answers] == [2, 2]
-    assert "is in use by another training" in answers[0][2]
+    assert f"is in use by another training (process {os.getpid()}); wait until it ends, or end that" in answers[0][2]
     assert "holds a run; go on with it by --resume" in answers[1][2]
     assert verify(folder).ok
 
@@ -403,7 +420,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(unbroken: Run, tm
         return images
 
     try:
-        with pytest.raises(ConvscopeError, match=r"cannot write .*latest.pt: File too large; nothing was changed$"):
+        line = rf"cannot write .*latest.pt: File too large; nothing was changed; .*, `{GOES_ON} {folder}` goes on$"
+        with pytest.raises(ConvscopeError, match=line):
             train("digits", out=folder, augment=fill, **SMALL)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -414,22 +432,51 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(unbroken: Run, tm
     assert content(folder) == content(unbroken.path)
 
 
-def test_where_the_pictures_lay_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
-    from convscope.data import load
-
-    pictures, _ = load("digits")
-    for index in range(40):
-        where = tmp_path / "far" / f"{index % 2}" / f"{index}.png"
-        where.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pictures.images[index, 0]).save(where)
+def test_where_the_pictures_lay_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    write_pictures(tmp_path / "far")
     small = {"train__epochs": 2, "train__batch_size": 8, "model__base_channels": 4, "data__size": 8}
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoppedError):
         train("folder", out=tmp_path / "a run", data_dir="far", data__path=".", augment=Signal(2), **small)
     monkeypatch.chdir(tmp_path / "a run")
     assert resume(tmp_path / "a run").results["epochs"] == 2
+    assert cli("evaluate", ".")[0] == 0
+
+
+@pytest.mark.parametrize("path", ["", "was"], ids=["absolute", "relative"])
+def test_a_training_goes_on_with_pictures_that_were_moved(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = {"data__path": path or str(tmp_path / "was"), "data__size": 8, "model__base_channels": 4}
+    write_pictures(tmp_path / "was")
+    with pytest.raises(StoppedError):
+        train("folder", out="run", augment=Signal(2), train__epochs=2, train__batch_size=8, **own)
+    (tmp_path / "was").rename(tmp_path / "is")
+    code, _, error = cli("train", "--resume", "run")
+    assert code == 1
+    assert "was: no such folder" in error
+    (write_pictures(tmp_path / "other") / "0" / "0.png").unlink()
+    code, _, error = cli("train", "--resume", "run", "--data-dir", tmp_path / "other")
+    assert code == 2
+    assert "the pictures were changed" in error
+    assert cli("train", "--resume", "run", "--data-dir", "is")[0] == 0
+    monkeypatch.chdir(tmp_path / "is")  # where they are by now is remembered
+    assert cli("evaluate", tmp_path / "run")[::2] == (0, "")
+
+
+def test_a_run_that_was_moved_speaks_of_where_it_is(tmp_path: Path, cli: Cli) -> None:
+    broken_off(tmp_path / "old", 15)
+    (tmp_path / "old").rename(tmp_path / "new")
+    for _ in range(2):  # taken up, then finished
+        code, out, _ = cli("train", "--resume", tmp_path / "new", "--json")
+        assert code == 0
+        assert json.loads(out)["run"] == str(tmp_path / "new")
+    for name in (RESULTS, "README.md", "report.html"):
+        assert f"{tmp_path}/old" not in (tmp_path / "new" / name).read_text()
+        assert f"{tmp_path}/new" in (tmp_path / "new" / name).read_text()
+    (tmp_path / "new").rename(tmp_path / "newer")
+    assert json.loads(cli("train", "--resume", tmp_path / "newer", "--json")[1])["run"] == str(tmp_path / "newer")
 
 
 def test_the_advice_can_be_pasted(tmp_path: Path) -> None:
@@ -447,11 +494,13 @@ def test_a_loss_that_is_no_number_leaves_best_intact(cli: Cli, tmp_path: Path) -
     torch.save(checkpoint, folder / "latest.pt")
     code, _, error = cli("train", "--resume", folder)
     assert code == 1
-    assert re.search(r"^convscope: the loss became (nan|inf) in epoch 2, step 9; .* smaller train.lr", error, re.M)
+    assert re.search(
+        r"^convscope: the loss became (nan|inf) in epoch 2, step 9 of 24; .* smaller train.lr", error, re.M
+    )
     assert (folder / "best.pt").read_bytes() == best
 
 
-def test_patience_stops_once_nothing_gets_better(tmp_path: Path) -> None:
+def test_patience_stops_once_nothing_gets_better(tmp_path: Path, cli: Cli) -> None:
     stuck = {"train__lr": 1e-9, "train__warmup": 0, "data__augment": None, "train__epochs": 30, "train__patience": 3}
     run = train("digits", out=tmp_path / "run", **(SMALL | stuck))
     scores = [(row["val_accuracy"] or 0, -(row["val_loss"] or 0)) for row in run.metrics]
@@ -463,7 +512,8 @@ def test_patience_stops_once_nothing_gets_better(tmp_path: Path) -> None:
     assert verify(tmp_path / "run").ok
     latest = (tmp_path / "run" / "latest.pt").read_bytes()
     (tmp_path / "run" / MANIFEST).unlink()
-    assert resume(tmp_path / "run").results["epochs"] == len(scores)
+    assert f"going on after epoch {len(scores)}, its last\n" in cli("train", "--resume", run.path)[2]
+    assert load_run(run.path).results["epochs"] == len(scores)
     assert (tmp_path / "run" / "latest.pt").read_bytes() == latest
 
 
@@ -493,19 +543,34 @@ def test_a_resumed_run_computes_as_it_began(tmp_path: Path) -> None:
     assert load_config(folder / "config.yaml").train.precision == "bfloat16"
 
 
-def test_sigterm_outside_the_loop_unwinds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("signum", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_signal_while_the_report_is_written_names_the_command_too(signum: int, word: str, tmp_path: Path) -> None:
     script = """
 import os, signal, sys
 import convscope.evaluate
 from convscope.cli import main
-convscope.evaluate.evaluate = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+convscope.evaluate.evaluate = lambda *_: os.kill(os.getpid(), int(sys.argv[2]))
 import convscope.train
-sys.exit(main(["train", "digits", "--set", "train.epochs=1", "--out", sys.argv[1]]))
+sys.exit(main(["train", "digits", "--out", *sys.argv[1:2], *sys.argv[3:]]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 143
-    assert done.stderr.splitlines()[-1] == "convscope: terminated"
+    arguments = [sys.executable, "-c", script, str(tmp_path / "run"), str(int(signum)), *SETS]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signum
+    line = f"convscope: {word}; `{GOES_ON} {tmp_path}/run` goes on from what was saved last"
+    assert done.stderr.splitlines()[-1] == line
     assert not list((tmp_path / "run").glob(".*"))
     assert (tmp_path / "run" / "best.pt").exists()
+    assert resume(tmp_path / "run").results["epochs"] == 4
+
+
+def test_sigterm_in_another_command_is_one_word(unbroken: Run) -> None:
+    script = """
+import os, signal, sys
+import convscope.verify
+from convscope.cli import main
+convscope.verify.verify = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(main(["verify", sys.argv[1]]))
+"""
+    arguments = [sys.executable, "-c", script, str(unbroken.path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "convscope: terminated\n")

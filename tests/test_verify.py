@@ -17,6 +17,8 @@ from convscope.runs.artifacts import ARTIFACTS, write_csv, write_json, write_man
 from convscope.verify import verify
 
 Cli = Callable[..., tuple[int, str, str]]
+VALIDATION = "metrics.csv says what best.pt reaches on validation"
+TEST = "results.json says what best.pt reaches on the test set"
 
 
 def problems(folder: Path) -> dict[str, str]:
@@ -80,6 +82,15 @@ def cut_row(folder: Path) -> None:
     (folder / "metrics.csv").write_text("\n".join(lines[:-1]) + "\n")
 
 
+def half_a_picture(folder: Path) -> None:
+    data = (folder / "plots" / "explain.png").read_bytes()
+    (folder / "plots" / "explain.png").write_bytes(data[: len(data) // 2])
+
+
+def list_for_results(folder: Path) -> None:
+    (folder / "results.json").write_text("[1]")
+
+
 def not_a_picture(folder: Path) -> None:
     (folder / "plots" / "confusion.png").write_bytes(b"GIF89a nonsense")
 
@@ -98,7 +109,10 @@ def not_a_picture(folder: Path) -> None:
         (change_checkpoint("mean", []), "best.pt predicts", "its 'mean' is"),
         (change_checkpoint("mean", [0.1, 0.2]), "best.pt predicts", "another number of channels"),
         (change_checkpoint("model_state", None), "best.pt rebuilds the model by itself", "its 'model_state' is None"),
-        (not_text, "report.html needs no other file", "UnicodeDecodeError"),
+        (not_text, "report.html needs no other file", "^it is damaged: not UTF-8 text$"),
+        (half_a_picture, "plots/explain.png opens", "^a broken picture, or half of one"),
+        (list_for_results, TEST, "holds something else than it"),
+        (edit("results.json", "test_acc", "tset_acc"), TEST, "^it is damaged: it lacks test_accuracy$"),
         (flipped_byte, "plots/confusion.png opens", "."),
         (cut_row, "metrics.csv has one sane row an epoch", "expected epochs 1 to 3, got 2 rows"),
         (not_a_picture, "plots/confusion.png opens", "not a picture"),
@@ -120,6 +134,7 @@ def test_damage_behind_a_fresh_manifest_is_found(
     found = problems(copied_run.path)
     assert check in found
     assert re.search(problem, found[check])
+    assert not re.search(r"Error|Errno|\n", found[check])
 
 
 def test_a_broken_manifest_does_not_stop_the_other_checks(copied_run: Run) -> None:
@@ -128,10 +143,6 @@ def test_a_broken_manifest_does_not_stop_the_other_checks(copied_run: Run) -> No
         assert list(problems(copied_run.path)) == ["manifest.json is there"]
     (copied_run.path / "manifest.json").unlink()
     assert "did not finish" in problems(copied_run.path)["manifest.json is there"]
-
-
-VALIDATION = "metrics.csv says what best.pt reaches on validation"
-TEST = "results.json says what best.pt reaches on the test set"
 
 
 def claim_a_better_validation(folder: Path) -> None:

@@ -164,7 +164,7 @@ def test_no_view_replaces_that_of_another_picture_class_or_layer(tmp_path: Path)
 def test_what_is_explained_predicted_and_true(tmp_path: Path) -> None:
     run, spot = bright_spot_run(tmp_path)
     values = explain_picture(run, spot, layer="relu", target="dark")
-    assert list(values)[-2:] == ["predicted", "true"]
+    assert list(values)[-3:] == ["predicted", "true", "pictures_changed"]
     assert (values["label"], values["predicted"], values["true"]) == ("dark", "bright", "bright")
     unknown = explain_picture(run, Picture(spot.pixels, "spot"), layer="relu")
     assert (unknown["predicted"], unknown["true"]) == ("bright", None)

@@ -1,5 +1,7 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until a command needs it."""
 
+import errno
+import os
 import signal
 import sys
 import threading
@@ -13,7 +15,8 @@ from typer import Exit, TyperException
 from convscope.cli.app import app
 from convscope.errors import ConvscopeError
 
-INTERRUPTED = 128 + signal.SIGINT  # as shells count
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells count
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
 
 
 @contextmanager
@@ -23,9 +26,8 @@ def sigterm_unwinds() -> Iterator[None]:
         yield
         return
 
-    def leave(signum: int, _: object) -> None:
-        print("convscope: terminated", file=sys.stderr)
-        raise SystemExit(128 + signum)
+    def leave(*_: object) -> None:
+        raise SystemExit(TERMINATED)  # which no `except Exception` on the way can swallow
 
     before = signal.signal(signal.SIGTERM, leave)
     try:
@@ -36,7 +38,21 @@ def sigterm_unwinds() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. An error is one line on standard error, exit 1 or 2."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # Python would do it after the end, where an error cannot be told in one line
+        return code
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        if not isinstance(error, BrokenPipeError):  # a reader (head, say) that has gone wants to hear no more
+            print(f"convscope: could not write to standard output: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it, Python writes at the end
+    return 1
+
+
+def _run(arguments: list[str]) -> int:
+    """As `main`, except that errors of standard output are raised."""
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -58,12 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"convscope: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output (head, say) has gone
-        sys.stderr.close()
-        return 1
+    except SystemExit as leaving:
+        if leaving.code == TERMINATED:
+            print("convscope: terminated", file=sys.stderr)
+        return int(leaving.code or 0)
     except Exception as error:  # whatever it is, the user gets one line; --debug shows where
-        if debug:
+        if debug or _is_of_output(error):
             raise
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"convscope: unexpected {line}; run again with --debug and report it", file=sys.stderr)
         return 1
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Whether what we printed could not be written: the only file of ours that an error does not name."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE

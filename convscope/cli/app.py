@@ -1,5 +1,6 @@
 """The commands of `convscope`; each parses its arguments, calls one function and prints what it gave."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -95,17 +96,16 @@ def train(
 def evaluate(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None:
     """Accuracy on the held-out test set, class by class.
 
-    Prints the per-class table, the most confused pairs and the confusion matrix.
+    Prints the per-class table, the most confused pairs and the confusion matrix. Refuses where the pictures have
+    changed since the training, so that the test set may hold some that the network learned from.
     """
     from convscope.cli import show
-    from convscope.data import load_configured
-    from convscope.evaluate import evaluate, summary
+    from convscope.evaluate import evaluate_held_out, summary
     from convscope.runs import load_run
 
     opened = load_run(run)
-    _, test = load_configured(opened.config.data, data_dir)
-    evaluation = evaluate(opened, test)
-    show.evaluation(summary(opened, evaluation), evaluation, json)
+    evaluation, changed = evaluate_held_out(opened, data_dir)
+    show.evaluation(summary(opened, evaluation), evaluation, changed, json)
 
 
 @app.command()
@@ -219,17 +219,21 @@ def prove(
     the run's settings, BatchNorm's running statistics, and the Grad-CAM map.
     """
     from convscope.cli import verdicts
-    from convscope.data import load_configured
+    from convscope.evaluate import check_fit
     from convscope.proof import prove
     from convscope.runs import load_run
+    from convscope.runs.own_pictures import own_pictures
 
     if images != "all" and not (images.isdecimal() and int(images)):
         raise UsageError(f"--images got {images!r}: expected a whole number of at least 1, or all")
     opened = load_run(run)
-    _, test = load_configured(opened.config.data, data_dir)
-    count = len(test) if images == "all" else int(images)
+    own = own_pictures(opened, data_dir)
+    check_fit(opened, own.test)
+    test, count = own.test, len(own.test) if images == "all" else int(images)
+    if count > len(test):
+        print(f"only {len(test):,} test pictures; all are replayed", file=sys.stderr)
     proof = prove(opened, test.images[:count], labels=test.labels[:count] if gradients else None)
-    verdicts.proof(opened, proof, json)
+    verdicts.proof(opened, proof, own.warn("test"), json)
     if not proof.ok:
         raise typer.Exit(1)
 

@@ -9,7 +9,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder tha
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a machine.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Look for the data set here and nowhere else.", show_default=False),
+    typer.Option(
+        help="Look for the data set here and nowhere else; of your own folder, its place by now.", show_default=False
+    ),
 ]
 ImageFile = Annotated[Path | None, typer.Option(help="A picture file.", show_default=False)]
 Index = Annotated[int | None, typer.Option(help="A picture of the test set.", show_default=False)]

@@ -33,23 +33,16 @@ def results(values: dict[str, Any], json: bool) -> None:
     print(f"report              {Path(values['run']) / 'report.html'}")
 
 
-def evaluation(values: dict[str, Any], result: "Evaluation", json: bool) -> None:
-    """Accuracy, then a line a class, then the most confused pairs."""
+def evaluation(values: dict[str, Any], result: "Evaluation", changed: bool | None, json: bool) -> None:
+    """Accuracy, then a line a class, then the most confused pairs; `changed` as `evaluate_held_out` gives it."""
+    matrix, pairs = result.confusion, result.most_confused()
     if json:
-        return print_json(values)
+        values |= {"pictures_changed": changed, "classes": [asdict(row) for row in result.per_class]}
+        confused = [{"true": true, "predicted": predicted, "pictures": n} for true, predicted, n in pairs]
+        return print_json(values | {"most_confused": confused, "confusion": matrix.tolist()})
     print(f"{values['run']}: {values['test_accuracy']:.2%} of {len(result.labels):,} test pictures right\n")
-    matrix = result.confusion
-    rows = [
-        [
-            name,
-            f"{matrix[i].sum():,}",
-            f"{_share(matrix[i, i], matrix[i].sum())}",
-            f"{_share(matrix[i, i], matrix[:, i].sum())}",
-        ]
-        for i, name in enumerate(result.classes)
-    ]
+    rows = [[row.name, f"{row.pictures:,}", _share(row.recall), _share(row.precision)] for row in result.per_class]
     print_table(["class", "pictures", "recall", "precision"], rows)
-    pairs = result.most_confused()
     if pairs:
         print("\nmost confused")
         for true, predicted, count in pairs:
@@ -151,5 +144,5 @@ def files(name: str, paths: Sequence[Path], json: bool) -> None:
     print("\n".join(map(str, paths)) or f"{name} needs no file")
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "–"
+def _share(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{fraction:.1%}"

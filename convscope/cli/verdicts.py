@@ -19,10 +19,13 @@ if TYPE_CHECKING:  # showing needs none of these at run time
     from convscope.verify import Verification
 
 
-def proof(run: "Run", result: "Proof", json: bool) -> None:
-    """A line a layer: how far NumPy and PyTorch lie apart; then a line for each thing of the backward pass."""
+def proof(run: "Run", result: "Proof", changed: bool | None, json: bool) -> None:
+    """A line a layer: how far NumPy and PyTorch lie apart; then a line for each thing of the backward pass; a verdict.
+
+    `changed`: whether the test pictures are others than the training's; None where nobody knows.
+    """
     if json:
-        return print_json(_proof_values(run, result))
+        return print_json(_proof_values(run, result) | {"pictures_changed": changed})
     header = ["replayed by", "largest difference", "relative", "allowed", ""]
     print_table(["layer", *header], [_difference_row(d) for d in result.layers])
     print(
@@ -49,7 +52,9 @@ def proof(run: "Run", result: "Proof", json: bool) -> None:
             print(f"dropout: PyTorch was given the masks that NumPy drew, at {', '.join(found.dropout)}")
         if found.grad_cam is None:
             print("Grad-CAM: not compared, this network has no layer of at least 4×4")
-    if not result.ok:
+    if result.ok:
+        print("\nproved: rounding explains every difference")
+    else:
         print(f"not proved: {result.problem}", file=sys.stderr)
 
 

@@ -120,7 +120,10 @@ def hold_out(pictures: ImageSet, config: "RunConfig") -> tuple[ImageSet, ImageSe
     share = config.data.val_fraction
     held = round(share * len(pictures))
     if share and not held:
-        raise UsageError(f"data.val_fraction={share:g} of {len(pictures)} pictures is not one; give 0 or more")
+        raise UsageError(
+            f"data.val_fraction={share:g} of {len(pictures)} pictures is not one; give at least "
+            f"{1 / len(pictures):.2g}, or 0 to hold none out"
+        )
     if len(pictures) - held < 2:
         raise UsageError(f"{len(pictures)} pictures less {held} for validation leave too few to train on (2)")
     return pictures.split(held, config.train.seed) if held else (pictures, None)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ MODES = {"colour": "RGB", "grey": "L"}
 TEST_SHARE = 0.2  # of each class, where the folder brings no split of its own
 PARTS = {"train", "test"}
 HALF_SPLIT = PARTS | {"val", "valid", "validation", "dev"}  # if these are all there is, they are hardly classes
+BREAKING = {"Cc", "Zl", "Zp"}  # Unicode's control characters and separators of lines: no table survives them
 WHERE = "the folder that data.path names"
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def load_folder(
     says how many. Links to files and to class folders are followed, links to folders below those are not.
 
     Args:
-        data_dir: what a relative `path` starts from; without `path`, the folder itself.
+        data_dir: what a relative `path` starts from; without one, or with an absolute one, the folder itself.
         path: the folder.
         size: pixels a side, or (height, width).
         mode: "colour" makes three channels of every picture, "grey" one.
@@ -87,10 +89,11 @@ def _root(data_dir: Path | None, path: str | Path | None) -> Path:
     """The folder that was meant."""
     if path is None and data_dir is None:
         raise UsageError(
-            "folder: no folder was named; give yours as --set data.path=FOLDER or --data-dir FOLDER, "
-            "with a folder of pictures for each class in it"
+            "folder: no folder was named; give yours as --data-dir FOLDER, with a folder of pictures for each class in "
+            "it; `convscope train` also takes --set data.path=FOLDER"
         )
-    root = (data_dir or Path()) / Path(path or "").expanduser()
+    named = Path(path or "").expanduser()
+    root = data_dir if data_dir and named.is_absolute() else (data_dir or Path()) / named
     if not root.is_dir():
         reason = "is not a folder" if root.exists() else f"no such folder (seen from {Path.cwd()})"
         raise DataError(f"{root}: {reason}; data.path must name one that holds a folder of pictures for each class")
@@ -110,6 +113,9 @@ def _list(root: Path) -> tuple[tuple[str, ...], Files]:
     if len(folders) < 2:
         found = f"only {folders[0].name}" if folders else "none"
         raise DataError(f"{root}: expected a folder for each of at least two classes, found {found}")
+    for folder in folders:
+        if any(unicodedata.category(character) in BREAKING for character in folder.name):
+            raise DataError(f"{root}: the name of a class is one line of text, got {folder.name!r}; rename that folder")
     files: Files = []
     others: list[Path] = []
     for label, folder in enumerate(folders):

@@ -1,5 +1,7 @@
 """ImageClassifier: a network as a named sequence of layers that knows its input, its sizes and its CAM layer."""
 
+import copy
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -9,6 +11,7 @@ from torch import nn
 from convscope.errors import UsageError
 
 Shape = tuple[int, int, int]  # (C, H, W)
+LARGE = 2**20  # numbers of a picture, beyond which the outputs of all layers together take gigabytes
 
 
 class NamedLayers(nn.Sequential):
@@ -63,7 +66,10 @@ def layer_shapes(model: nn.Module, in_shape: Shape) -> list[tuple[str, tuple[int
     """(dotted name, output shape without the batch axis) of every layer, in the order in which they finish.
 
     A module that holds others is a layer where its output is its own (a residual sum), not passed on from inside.
+    Large pictures go through a copy on PyTorch's "meta" device, which knows sizes but has no numbers.
     """
+    if math.prod(in_shape) > LARGE:
+        model = copy.deepcopy(model).to("meta")
     shapes: list[tuple[str, tuple[int, ...]]] = []
     outputs: list[torch.Tensor] = []  # kept, so that no other tensor can take their place in memory
     modes = {module: module.training for module in model.modules()}

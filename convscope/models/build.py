@@ -33,3 +33,7 @@ def build_model(name: str, in_shape: Shape, num_classes: int, **options: Any) ->
         raise
     except ValueError as error:  # from a layer that the option went to
         raise UsageError(f"{name}: {error}") from None
+    except RuntimeError as error:  # torch's allocator
+        given = ", ".join(f"{option}={value}" for option, value in options.items())
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{name} for pictures {tuple(in_shape)} ({given}) cannot be set up: {reason}") from None

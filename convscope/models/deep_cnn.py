@@ -44,7 +44,7 @@ class DeepCNN(ImageClassifier):
         hidden: int = 128,
         dropout: float = 0.3,
     ) -> None:
-        in_shape = check_shape("DeepCNN", in_shape, num_classes, smallest=2**num_blocks)
+        in_shape = check_shape("DeepCNN", in_shape, num_classes, smallest=2 ** min(num_blocks, 30))
         channels = [in_shape[0], *(initial_channels * 2**i for i in range(num_blocks))]
         features = named(
             blocks=nn.Sequential(*map(CNNBlock, channels[:-1], channels[1:])),

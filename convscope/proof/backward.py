@@ -113,18 +113,10 @@ def compare_steps(twins: Twins, batch: Batch, optimizer: type[SGD] = SGD) -> tup
     """
     config = batch.config
     before = torch_state(twins.model)
-    weights = [p for p in twins.model.parameters() if p.ndim > 1]
-    offsets = [p for p in twins.model.parameters() if p.ndim <= 1]
-    momentum, nesterov = config.momentum, config.momentum > 0
-    theirs = torch.optim.SGD(
-        [{"params": weights, "weight_decay": config.weight_decay}, {"params": offsets, "weight_decay": 0.0}],
-        lr=config.lr,
-        momentum=momentum,
-        nesterov=nesterov,
-    )
+    theirs = torch_sgd(twins.model, config)
     params = twins.network.params
     decayed = [name for name, value in params.items() if value.ndim > 1]
-    ours = optimizer(params, config.lr, momentum, nesterov, config.weight_decay, decayed)
+    ours = optimizer(params, config.lr, config.momentum, config.momentum > 0, config.weight_decay, decayed)
     for _ in range(STEPS):
         found = torch_gradients(twins.model, batch)
         for name, parameter in twins.model.named_parameters():
@@ -140,6 +132,18 @@ def compare_steps(twins: Twins, batch: Batch, optimizer: type[SGD] = SGD) -> tup
         kind = "running statistic" if "running_" in name else "parameter"
         compared.append(difference(name, kind, mine.get(name), value, allowed))
     return tuple(compared)
+
+
+def torch_sgd(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
+    """PyTorch's SGD as `training.optimizers`, which this room does not import, sets it up; a test holds both equal."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    offsets = [p for p in model.parameters() if p.ndim <= 1]
+    return torch.optim.SGD(
+        [{"params": weights, "weight_decay": config.weight_decay}, {"params": offsets, "weight_decay": 0.0}],
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.momentum > 0,
+    )
 
 
 def compare_grad_cam(twins: Twins, batch: Batch, method: CamMethod | None = None) -> Difference | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convscope.errors import ConvscopeError
+from convscope.errors import ConvscopeError, WriteError
 
 CONFIG, METRICS, CARD, ENVIRONMENT = "config.yaml", "metrics.csv", "README.md", "environment.json"
 BEST, LATEST, REPORT, MANIFEST = "best.pt", "latest.pt", "report.html", "manifest.json"
@@ -26,7 +26,7 @@ def write_file(path: Path, content: bytes | str) -> None:
     """Write beside the target, sync, rename over it, and sync the folder: never half a file under its own name.
 
     Raises:
-        ConvscopeError: the disk is full or the place is not writable; what stood there before is intact.
+        WriteError: the disk is full or the place is not writable; what stood there before is intact.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
@@ -39,7 +39,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         _replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise ConvscopeError(f"cannot write {path}: {error.strerror}; nothing was changed") from None
+        raise WriteError(f"cannot write {path}: {error.strerror}; nothing was changed") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -79,7 +79,27 @@ def check_against_manifest(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise ConvscopeError(f"{path} is missing: the run did not finish, or it is not a run folder") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConvscopeError(f"{path} cannot be read as a manifest: {error!r}") from None
+        raise ConvscopeError(f"{path} {unreadable(error)}") from None
+
+
+def unreadable(error: Exception) -> str:
+    """What to say of a file of a run that made Python raise `error`: that it is missing, or why it cannot be read."""
+    match error:
+        case FileNotFoundError():
+            return "is missing"
+        case OSError(strerror=str(reason)):
+            return f"cannot be read: {reason}"
+        case UnicodeDecodeError():
+            return "is damaged: not UTF-8 text"
+        case json.JSONDecodeError(lineno=line):
+            return f"is damaged: no JSON from line {line} on"
+        case KeyError(args=(key,)):
+            return f"is damaged: it lacks {key}"
+        case MemoryError():
+            return "asks for more memory than there is"
+        case ValueError():
+            return f"is damaged: {' '.join(str(error).split())}"
+    return "is damaged: it holds something else than it should"
 
 
 def _compare(path: Path, expected: dict[str, Any] | None) -> str:

@@ -1,18 +1,22 @@
 """Checkpoints: plain tensors and plain values that rebuild the model by themselves, read with `weights_only`."""
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from convscope.errors import ConvscopeError
+from convscope.errors import ConvscopeError, UsageError
 from convscope.models import build_model
+from convscope.pictures import MAX_PIXELS
 from convscope.runs.artifacts import write_file
 
 FORMAT = 1
+PROBES = 4  # pictures of zeros that building a model may send through it, to see the sizes of its layers
 KEYS = (
     "format",
     "model",
@@ -46,8 +50,8 @@ CONTENT: dict[str, Callable[[Any], bool]] = {
     "model": lambda m: isinstance(m, dict) and isinstance(m.get("name"), str) and isinstance(m.get("options"), dict),
     "model_state": lambda state: isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values()),
     "epoch": lambda epoch: type(epoch) is int,
-    "classes": _list_of(str, 2),
-    "input_shape": _list_of(int, 3, 3),
+    "classes": lambda names: _list_of(str, 2)(names) and all(name.splitlines() in ([], [name]) for name in names),
+    "input_shape": lambda shape: _list_of(int, 3, 3)(shape) and min(shape) > 0 and math.prod(shape[1:]) <= MAX_PIXELS,
     "mean": _list_of(float, 1),
     "std": _list_of(float, 1),
     "picture": lambda picture: isinstance(picture, dict),
@@ -74,7 +78,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConvscopeError(f"no checkpoint {path}; give the folder of a run that convscope trained") from None
     except Exception as error:  # garbage makes torch's restricted unpickler raise anything: KeyError, IndexError, …
-        reason = f"{type(error).__name__}: damaged, or holding more than tensors and plain values"
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = reason or "damaged, or holding more than tensors and plain values"
         raise ConvscopeError(f"{path} is not a readable checkpoint: {reason}") from None
     if not isinstance(checkpoint, dict) or not set(KEYS) <= checkpoint.keys():
         raise ConvscopeError(f"{path} is not a convscope checkpoint: it lacks some of {', '.join(KEYS)}")
@@ -92,18 +97,41 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def rebuild_model(checkpoint: dict[str, Any]) -> nn.Module:
     """The trained model, in eval mode, from its checkpoint alone.
 
+    However large the model that the checkpoint names, no more memory is asked for than its weights take.
+
     Raises:
-        ConvscopeError: the weights do not fit the architecture that the checkpoint names.
+        ConvscopeError: there is no such model, or the weights do not fit it.
     """
-    model = build_model(
-        checkpoint["model"]["name"],
-        tuple(checkpoint["input_shape"]),
-        len(checkpoint["classes"]),
-        **checkpoint["model"]["options"],
-    )
+    named, state = checkpoint["model"], checkpoint["model_state"]
+    shape, numbers = tuple(checkpoint["input_shape"]), sum(value.numel() for value in state.values())
     try:
-        model.load_state_dict(checkpoint["model_state"])
+        with Budget(numbers + PROBES * math.prod(shape)):
+            model = build_model(named["name"], shape, len(checkpoint["classes"]), **named["options"])
+    except UsageError as error:
+        raise ConvscopeError(f"the checkpoint's model, {named!r:.200}, cannot be built: {error}") from None
+    except MemoryError:
+        raise ConvscopeError(
+            f"the checkpoint's weights do not fit {named!r:.200}: it has more numbers than their {numbers:,}"
+        ) from None
+    try:
+        model.load_state_dict(state)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ConvscopeError(f"the checkpoint's weights do not fit {checkpoint['model']}: {reason}") from None
+        _, *reasons = " ".join(str(error).split()).split(": ", 1)  # the first part names torch's function
+        raise ConvscopeError(f"the checkpoint's weights do not fit {named!r:.200}: {''.join(reasons)}") from None
     return model.eval()
+
+
+class Budget(TorchFunctionMode):
+    """While entered, a MemoryError as soon as more than so many numbers in all would be set up in new tensors."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.left = numbers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count what `func` makes, if it makes tensors of the size that its arguments say."""
+        if func in (torch.empty, torch.zeros, torch.ones):
+            self.left -= math.prod(args[0] if len(args) == 1 and not isinstance(args[0], int) else args)
+            if self.left < 0:
+                raise MemoryError(f"{func.__name__}{args} is over the budget")
+        return func(*args, **(kwargs or {}))

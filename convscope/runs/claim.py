@@ -1,8 +1,9 @@
 """A folder in, the sole right to train in it out: new, or taken up again where a run broke off."""
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def claimed(folder: Path, config: RunConfig) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
-    with held(folder):
+    with held(folder, "or choose another --out"):
         if (folder / CONFIG).exists():
             raise UsageError(f"{folder} has just been taken by another training; choose another --out")
         write_file(folder / CONFIG, config.as_yaml())
@@ -47,15 +48,35 @@ def claimed(folder: Path, config: RunConfig) -> Iterator[None]:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a run folder; UsageError where one is at work in it, or nothing can be written."""
+def held(folder: Path, otherwise: str) -> Iterator[None]:
+    """Keep other trainings out of a run folder, whose lock says meanwhile which process this is.
+
+    Raises:
+        UsageError: another is at work in it (named, so that one can wait for it, `otherwise`), or it is not writable.
+    """
+    lock = folder / LOCK
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder / LOCK, wait=False))
+            stack.enter_context(locked(lock, wait=False))
         except BlockingIOError:
-            raise UsageError(f"{folder} is in use by another training; wait for it, or choose another --out") from None
+            raise UsageError(
+                f"{folder} is in use by another training{_holder(lock)}; wait until it ends, {otherwise}"
+            ) from None
         except OSError as error:
-            raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
+            raise UsageError(
+                f"cannot write into {folder}: {error.strerror}; allow it, or take another folder"
+            ) from None
+        with suppress(OSError):  # Windows lets nobody write what is locked; the lock holds without it
+            lock.write_text(str(os.getpid()), encoding="ascii")
         for half_written in folder.rglob(".*.tmp"):  # by a process that was killed while it wrote
             half_written.unlink(missing_ok=True)
         yield
+
+
+def _holder(lock: Path) -> str:
+    """The process that holds a lock, in brackets, if it has written down which."""
+    try:
+        number = lock.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" (process {number})" if number.isdecimal() else ""

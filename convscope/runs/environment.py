@@ -15,7 +15,7 @@ import torch
 
 from convscope import __version__
 from convscope.errors import ConvscopeError
-from convscope.runs.artifacts import ENVIRONMENT
+from convscope.runs.artifacts import ENVIRONMENT, unreadable
 
 PACKAGES = ("torch", "numpy", "pillow", "matplotlib", "scikit-learn")
 
@@ -44,12 +44,17 @@ def read_environment(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ConvscopeError(f"{folder / ENVIRONMENT} cannot be read: {error}") from None
+        raise ConvscopeError(f"{folder / ENVIRONMENT} {unreadable(error)}") from None
 
 
 def command_line(words: Sequence[str]) -> str:
     """The words as one line that this system's shell takes apart again."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def resume_command(folder: Path) -> str:
+    """The command line that goes on with a run that broke off."""
+    return command_line(["convscope", "train", "--resume", str(folder)])
 
 
 def _processor() -> str:

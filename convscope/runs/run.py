@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from convscope.config import RunConfig, make_config
 from convscope.errors import ConvscopeError
 from convscope.preprocess import preprocess
-from convscope.runs.artifacts import BEST, METRICS, RESULTS
+from convscope.runs.artifacts import BEST, METRICS, RESULTS, unreadable
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 
 Row = dict[str, float | None]
@@ -71,11 +71,11 @@ class Run:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What training came to: the content of `results.json`, as `train --json` prints it."""
+        """What training came to, as `train --json` prints it: the content of `results.json`; `run` as it lies now."""
         try:
-            return dict(json.loads((self.path / RESULTS).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise ConvscopeError(f"{self.path / RESULTS} cannot be read: {error}") from None
+            return dict(json.loads((self.path / RESULTS).read_text(encoding="utf-8"))) | {"run": str(self.path)}
+        except (OSError, ValueError, TypeError) as error:
+            raise ConvscopeError(f"{self.path / RESULTS} {unreadable(error)}") from None
 
     def preprocess(self, images: Tensor | NDArray[np.uint8]) -> Tensor:
         """uint8 (N, C, H, W) -> float32, normalised as in training, on the model's device."""
@@ -104,7 +104,7 @@ def read_metrics(folder: Path) -> list[Row]:
         with (folder / METRICS).open(newline="", encoding="utf-8") as file:
             return [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError) as error:
-        raise ConvscopeError(f"{folder / METRICS} cannot be read: {error}") from None
+        raise ConvscopeError(f"{folder / METRICS} {unreadable(error)}") from None
 
 
 def check_folder(folder: Path) -> None:

@@ -13,6 +13,8 @@ from convscope.config import TrainConfig
 from convscope.training.precision import Arithmetic, Precision
 from convscope.training.torch_engine import TorchEngine
 
+Measured = dict[str, dict[str, float]]  # what was to be chosen -> each candidate -> the seconds a step took
+
 ROUNDS = 5  # timed steps of each candidate, in turn, so that a busy moment of the machine hits all alike
 ENOUGH = 5.0  # seconds of timing after which no further round begins
 WORTH = 1.1  # a candidate must be so many times faster than the plain one; less is noise
@@ -20,9 +22,10 @@ WORTH = 1.1  # a candidate must be so many times faster than the plain one; less
 
 def choose(
     config: TrainConfig, device: str, model: nn.Module, batch: Callable[[], tuple[Tensor, Tensor]]
-) -> tuple[Arithmetic, dict[str, float]]:
-    """Fill in what `config` leaves to ``auto``: precision and memory layout first, then threads.
+) -> tuple[Arithmetic, Measured]:
+    """Fill in what `config` leaves to ``auto``: first the threads, then precision and memory layout on so many.
 
+    On a busy machine the number of threads matters most, and what is fastest on all of them need not be so on fewer.
     Takes real training steps on copies of `model`; the model itself and all random streams stay as they are.
 
     Args:
@@ -31,7 +34,7 @@ def choose(
         batch: gives a first batch, float32 (N, C, H, W) and int64 (N,), should one be needed.
 
     Returns:
-        The arithmetic, and the seconds a step that were measured for each candidate; empty where none was open.
+        The arithmetic, and by what was to be chosen the seconds a step of each candidate; empty where nothing was open.
     """
     if config.engine == "numpy":
         return Arithmetic("float64" if config.precision == "float64" else "float32"), {}
@@ -39,13 +42,13 @@ def choose(
     kind = torch.device(device).type
     precisions = _precisions(kind) if config.precision == "auto" else [config.precision]
     layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
-    ways = [Arithmetic(precision, layout, int(count), device) for precision in precisions for layout in layouts]
-    way, seconds = _fastest(ways, config, model, batch)
-    if config.threads == "auto" and kind == "cpu":
-        fewer = [replace(way, threads=n) for n in dict.fromkeys([int(count), (int(count) + 1) // 2, 1])]
-        way, measured = _fastest(fewer, config, model, batch)
-        seconds |= measured
-    return way, seconds
+    counts = [int(count), (int(count) + 1) // 2, 1] if config.threads == "auto" and kind == "cpu" else [int(count)]
+    plain = Arithmetic(precisions[0], layouts[0], int(count), device)
+    way, by_threads = _fastest([replace(plain, threads=n) for n in dict.fromkeys(counts)], config, model, batch)
+    ways = [replace(way, precision=precision, channels_last=layout) for precision in precisions for layout in layouts]
+    way, by_kind = _fastest(ways, config, model, batch)
+    measured = {"threads": by_threads, "precision and layout": by_kind}
+    return way, {what: seconds for what, seconds in measured.items() if seconds}
 
 
 def _precisions(kind: str) -> list[Precision]:

@@ -123,6 +123,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
     """
     config = state.config
     unchecked = True
+    steps = config.epochs * batches.steps_per_epoch
     while state.epoch < config.epochs:
         started = time.perf_counter()
         last: list[tuple[Tensor, Tensor]] = []
@@ -135,7 +136,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
             seed = derive_seed("dropout", config.seed, state.epoch, state.epoch_step)
             loss, correct = state.engine.step(images, labels, lr, seed)
             if not math.isfinite(loss):
-                raise diverged(state.epoch, state.step + 1, f"the loss became {loss}")
+                raise diverged(state.epoch, state.step + 1, steps, f"the loss became {loss}")
             state.step += 1
             state.epoch_step += 1
             state.loss_sum += loss * len(labels)
@@ -157,7 +158,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
         last = last or [next(batches.train(state.epoch, start=batches.steps_per_epoch - 1))]
         after = validate(state.engine, iter(last))[0] if val_loss is None else val_loss
         if after is not None and not math.isfinite(after):
-            raise diverged(state.epoch, state.step, f"after its update the loss is {after}")
+            raise diverged(state.epoch, state.step, steps, f"after its update the loss is {after}")
         record = Epoch(
             epoch=state.epoch + 1,
             step=state.step,
@@ -175,10 +176,10 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
         yield record
 
 
-def diverged(epoch: int, step: int, what: str) -> ConvscopeError:
-    """The error of a training that has left the numbers, after so many whole epochs, in that step."""
+def diverged(epoch: int, step: int, steps: int, what: str) -> ConvscopeError:
+    """The error of a training that has left the numbers, after so many whole epochs, in that step of the run's."""
     return ConvscopeError(
-        f"{what} in epoch {epoch + 1}, step {step}; what was saved after earlier epochs is intact: "
+        f"{what} in epoch {epoch + 1}, step {step} of {steps}; what was saved after earlier epochs is intact: "
         "try a smaller train.lr or a longer train.warmup"
     )
 

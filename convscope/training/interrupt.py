@@ -2,9 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from convscope.errors import StoppedError, WriteError
+from convscope.runs.environment import resume_command
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -35,3 +40,26 @@ class StopSignals:
         self.signum = signum
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler in (None, signal.SIG_IGN) else handler)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Inside, what ends a training from without names the command that goes on.
+
+    That is a second signal, one that comes while the report is written, or a full disk.
+
+    Raises:
+        StoppedError: in place of a KeyboardInterrupt, or of the SystemExit by which the command line hears SIGTERM.
+        WriteError: as it came, with the command.
+    """
+    command = resume_command(folder)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(f"interrupted; `{command}` goes on from what was saved last", signal.SIGINT) from None
+    except SystemExit as leaving:
+        if leaving.code != 128 + signal.SIGTERM:
+            raise
+        raise StoppedError(f"terminated; `{command}` goes on from what was saved last", signal.SIGTERM) from None
+    except WriteError as error:
+        raise WriteError(f"{error}; once it can be written, `{command}` goes on") from None

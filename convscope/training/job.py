@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convscope.config import RunConfig
+from convscope.config import DataConfig, RunConfig
 from convscope.data import ImageSet, hold_out, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, seeded
@@ -15,7 +15,7 @@ from convscope.errors import UsageError
 from convscope.models import build_model
 from convscope.pictures import DEFAULT_CROP, Crop
 from convscope.runs.checkpoint import FORMAT
-from convscope.training.choose import choose
+from convscope.training.choose import Measured, choose
 from convscope.training.device import choose_device
 from convscope.training.fit import Epoch, TrainState
 from convscope.training.precision import Arithmetic
@@ -32,7 +32,7 @@ class Job:
         data_dir: where its pictures lie, if that was said.
         training, validation, test: its pictures.
         batches, state: what `fit` takes.
-        step_seconds: how long a step took, by way to compute it, where that was measured.
+        step_seconds: how long a step took in each way to compute it that was measured; see `choose`.
     """
 
     config: RunConfig
@@ -42,12 +42,21 @@ class Job:
     test: ImageSet
     batches: Batches
     state: TrainState
-    step_seconds: dict[str, float]
+    step_seconds: Measured
 
     def fingerprints(self) -> dict[str, str]:
         """Which pictures these are."""
         sets = {"training": self.training, "validation": self.validation, "test": self.test}
         return {name: pictures.fingerprint() for name, pictures in sets.items() if pictures}
+
+    def place(self, rows: list[Epoch]) -> str:
+        """Where the training stands, in words; `rows` are the epochs done."""
+        epoch, step, epochs = self.state.epoch, self.state.step, self.config.train.epochs
+        if epoch == epochs or out_of_patience(rows, self.config.train.patience):
+            return f"after epoch {epoch}, its last"
+        if epoch and not self.state.epoch_step:
+            return f"after epoch {epoch} of {epochs}"
+        return f"in epoch {epoch + 1}, after step {step} of {epochs * self.batches.steps_per_epoch}"
 
     def checkpoint(self, rows: list[Epoch], folder: Path) -> dict[str, Any]:
         """Everything that goes on from here, or rebuilds the model by itself."""
@@ -74,15 +83,19 @@ def prepare(
     data_dir: str | Path | None = None,
     augment: Augment | None = None,
     arithmetic: Arithmetic | None = None,
+    source: DataConfig | None = None,
 ) -> Job:
-    """Load the pictures, build the network and settle how to compute, if `arithmetic` does not."""
+    """Load the pictures, build the network and settle how to compute, if `arithmetic` does not.
+
+    `source` says where the pictures are by now, if not where `config` does.
+    """
     settings = config.train
     if settings.patience and not config.data.val_fraction:
         raise UsageError("train.patience waits for a better validation, but data.val_fraction=0 holds nothing out")
     device = (
         arithmetic.device if arithmetic else choose_device("cpu" if settings.engine == "numpy" else settings.device)
     )
-    pictures, test = load_configured(config.data, data_dir)
+    pictures, test = load_configured(source or config.data, data_dir)
     training, validation = hold_out(pictures, config)
     mean, std = training.channel_stats()
     batches = Batches(
@@ -97,7 +110,7 @@ def prepare(
     )
     with seeded(settings.seed):
         model = build_model(config.model.name, training.shape, len(training.classes), **config.model.options)
-    step_seconds: dict[str, float] = {}
+    step_seconds: Measured = {}
     if arithmetic is None:
         arithmetic, step_seconds = choose(settings, device, model, lambda: next(batches.train(0)))
     state = TrainState(model, settings, training.shape, len(training.classes), arithmetic)

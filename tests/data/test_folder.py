@@ -231,7 +231,9 @@ def test_too_little_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_no_folder_or_a_wrong_option_is_bad_usage(pets: Path) -> None:
-    with pytest.raises(UsageError, match=r"no folder was named; give yours as --set data\.path=FOLDER"):
+    with pytest.raises(
+        UsageError, match=r"no folder was named; give yours as --data-dir FOLDER, .* --set data\.path=FOLDER"
+    ):
         load("folder")
     for option in ({"mode": "RGB"}, {"crop": "middle"}, {"corrupt": "ignore"}, {"size": 0}, {"size": (8, 0)}):
         with pytest.raises(UsageError, match="expected size of at least 1, mode colour or grey"):
@@ -240,12 +242,20 @@ def test_no_folder_or_a_wrong_option_is_bad_usage(pets: Path) -> None:
 
 def test_the_path_starts_from_the_data_folder(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected: NDArray[np.uint8] = load("folder", path=pets)[0].images
-    for data_dir, path in ((pets.parent, "pets"), (pets, None), (pets.parent / "ignored", pets)):
+    for data_dir, path in ((pets.parent, "pets"), (pets, None), (pets, pets.parent / "replaced")):
         np.testing.assert_array_equal(load("folder", data_dir, path=path)[0].images, expected)
     monkeypatch.chdir(pets.parent)
     np.testing.assert_array_equal(load("folder", path="pets")[0].images, expected)
     monkeypatch.setenv("HOME", str(pets.parent))
     np.testing.assert_array_equal(load("folder", path="~/pets")[0].images, expected)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "tab\tbed", "\x1b[31mred", "two\u2028lines"], ids=ascii)
+def test_the_name_of_a_class_is_one_line_of_text(name: str, pets: Path) -> None:
+    write(pets / name / "0.png")
+    with pytest.raises(DataError, match=r"the name of a class is one line of text, got '.*'; rename") as caught:
+        load("folder", path=pets)
+    assert repr(name) in str(caught.value)
 
 
 def test_two_thousand_files_load_in_seconds(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import convscope.data
-from convscope.config import DataConfig
-from convscope.data import available, load, load_configured
+from convscope.config import DataConfig, make_config, override
+from convscope.data import available, hold_out, load, load_configured
 from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
@@ -86,3 +86,15 @@ def test_reading_pictures_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("share", "subset", "least"), [(0.001, 60, "0.017"), (1e-5, 500, "0.002"), (0.1, 3, "0.33")])
+def test_a_validation_split_of_nothing_says_what_would_work(share: float, subset: int, least: str) -> None:
+    pictures, _ = load("digits")
+    config = make_config({"data": {"subset": subset, "val_fraction": share}})
+    with pytest.raises(UsageError, match=f"of {subset} pictures is not one; give at least {least}, or 0 to hold none"):
+        hold_out(pictures, config)
+    _, held = hold_out(pictures, override(config, {"data.val_fraction": float(least)}))
+    assert held is not None
+    assert len(held) == 1
+    assert hold_out(pictures, override(config, {"data.val_fraction": 0}))[1] is None

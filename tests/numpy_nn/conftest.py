@@ -1,4 +1,4 @@
-"""What the tests of the NumPy layers share: how close is close, and a layer held against its PyTorch twin."""
+"""What the tests of the NumPy layers share: how close is close; a layer, an optimiser held against PyTorch's."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from convscope.numpy_nn import Layer
+from convscope.numpy_nn.optimizer import Optimizer
 
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}
+SHAPES = {"conv": (4, 3, 2, 5), "norm": (4,), "head": (3, 7)}  # of the parameters that optimisers move
 Close = Callable[..., None]
 Parity = Callable[..., None]
 
@@ -50,6 +52,53 @@ def _parity(layer: Layer, twin: nn.Module, x: np.ndarray, rng: np.random.Generat
     _assert_close(layer.backward(dy), theirs.grad, "gradient of the input", floor)
     for name, parameter in twin.named_parameters():
         _assert_close(layer.grads[name], parameter.grad, f"gradient of {name}", floor)
+
+
+def _follows(
+    ours: Callable[..., Optimizer],
+    theirs: type[torch.optim.Optimizer],
+    dtype: type[np.floating],
+    weight_decay: float,
+    decayed: list[str] | None,
+    rtol: float,
+    **options: object,
+) -> tuple[Optimizer, dict[str, np.ndarray]]:
+    """Five steps of both from the same parameters with the same random gradients, under changing learning rates.
+
+    `options` go to PyTorch's optimiser and `ours` takes (params, lr, weight_decay, decayed). Every parameter must agree
+    after each step, in place and in its dtype; the gradients must be left alone. Returns ours and its parameters.
+    """
+    rng = np.random.default_rng(5)
+    params = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
+    arrays, twins = dict(params), {name: torch.tensor(value, requires_grad=True) for name, value in params.items()}
+    mine = ours(params, 1.0, weight_decay, decayed)
+    chosen = set(SHAPES if decayed is None else decayed)
+    groups = [
+        {"params": [twins[n] for n in SHAPES if n in chosen], "weight_decay": weight_decay},
+        {"params": [twins[n] for n in SHAPES if n not in chosen], "weight_decay": 0.0},
+    ]
+    optimizer = theirs([g for g in groups if g["params"]], lr=1.0, **options)
+    for lr in (0.3, 0.3, 0.05, 0.0, 0.7):
+        grads = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
+        kept = {name: value.copy() for name, value in grads.items()}
+        mine.lr = lr
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        for name, value in twins.items():
+            value.grad = torch.from_numpy(grads[name].copy())
+        mine.step(grads)
+        optimizer.step()
+        for name, value in twins.items():
+            assert np.array_equal(grads[name], kept[name])
+            np.testing.assert_allclose(params[name], value.detach().numpy(), rtol=rtol, atol=rtol)
+            assert params[name].dtype == dtype
+            assert params[name] is arrays[name]
+    return mine, params
+
+
+@pytest.fixture(scope="session")
+def follows() -> Callable[..., tuple[Optimizer, dict[str, np.ndarray]]]:
+    return _follows
 
 
 @pytest.fixture(scope="session")

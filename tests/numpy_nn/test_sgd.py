@@ -6,42 +6,18 @@ import torch
 
 from convscope.numpy_nn import SGD, BatchNorm2D, Conv2D, Linear, Sequential
 
-SHAPES = {"conv": (4, 3, 2, 5), "norm": (4,), "head": (3, 7)}
-RATES = (0.3, 0.3, 0.05, 0.0, 0.7)
-
 
 @pytest.mark.parametrize("decayed", [None, ["conv", "head"], []], ids=["all", "some", "none"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.03])
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True), (0.35, True)])
-def test_the_steps_of_pytorch(dtype, momentum, nesterov, weight_decay, decayed):
-    rng = np.random.default_rng(5)
-    params = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
-    arrays = dict(params)
-    theirs = {name: torch.tensor(value, requires_grad=True) for name, value in params.items()}
-    sgd = SGD(params, 1.0, momentum, nesterov, weight_decay, decayed)
-    chosen = set(SHAPES if decayed is None else decayed)
-    groups = [
-        {"params": [theirs[n] for n in SHAPES if n in chosen], "weight_decay": weight_decay},
-        {"params": [theirs[n] for n in SHAPES if n not in chosen], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.SGD([g for g in groups if g["params"]], lr=1.0, momentum=momentum, nesterov=nesterov)
-    for lr in RATES:
-        grads = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
-        kept = {name: value.copy() for name, value in grads.items()}
-        sgd.lr = lr
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        for name, value in theirs.items():
-            value.grad = torch.from_numpy(grads[name].copy())
-        sgd.step(grads)
-        optimizer.step()
-        assert all(np.array_equal(grads[name], kept[name]) for name in grads)
-        for name, value in theirs.items():
-            tolerance = 1e-13 if dtype == np.float64 else 2e-6
-            np.testing.assert_allclose(params[name], value.detach().numpy(), rtol=tolerance, atol=tolerance)
-            assert params[name].dtype == dtype
-    assert all(params[name] is arrays[name] for name in SHAPES)  # in place
-    assert set(sgd.state) == (set(SHAPES) if momentum else set())
+def test_the_steps_of_pytorch(dtype, momentum, nesterov, weight_decay, decayed, follows):
+    def ours(params, lr, weight_decay, decayed):
+        return SGD(params, lr, momentum, nesterov, weight_decay, decayed)
+
+    rtol = 1e-13 if dtype == np.float64 else 2e-6
+    options = {"momentum": momentum, "nesterov": nesterov}
+    sgd, params = follows(ours, torch.optim.SGD, dtype, weight_decay, decayed, rtol, **options)
+    assert set(sgd.state) == (set(params) if momentum else set())
 
 
 def test_moves_the_parameters_of_a_network():

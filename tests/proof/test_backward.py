@@ -14,8 +14,10 @@ from convscope.proof.backward import (
     compare_steps,
     leaves,
     numpy_grad_cam,
+    torch_sgd,
 )
 from convscope.runs import Run
+from convscope.training.optimizers import make_optimizer
 
 TRAIN = TrainConfig(lr=0.2, momentum=0.8, weight_decay=0.01, label_smoothing=0.1)
 
@@ -54,6 +56,21 @@ def test_another_optimiser_is_told_from_sgd(untrained, batch: Batch, optimizer: 
     shapes = {name: value.ndim for name, value in run.model.named_parameters()}
     expected = {name for name, axes in shapes.items() if axes == 1} if optimizer is DecayEverywhere else set(shapes)
     assert expected <= wrong
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+@pytest.mark.parametrize("name", ["tiny-resnet", "lenet5"])
+def test_the_steps_are_set_up_as_training_sets_them_up(untrained, name: str, momentum: float) -> None:
+    model = untrained(name).model
+    config = TRAIN.model_copy(update={"momentum": momentum, "optimizer": "sgd"})
+    ours, trained = torch_sgd(model, config), make_optimizer(model, config)
+    assert type(trained) is type(ours)
+    assert len(ours.param_groups) == len(trained.param_groups) == 2
+    for one, other in zip(ours.param_groups, trained.param_groups, strict=True):
+        assert one.keys() == other.keys()
+        assert len(one["params"]) == len(other["params"]) > 0
+        assert all(p is q for p, q in zip(one["params"], other["params"], strict=True))
+        assert {key: one[key] for key in one if key != "params"} == {key: other[key] for key in one if key != "params"}
 
 
 def test_a_step_is_the_settings_of_the_run(untrained, batch: Batch) -> None:

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,48 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(copied_run: Run, tmp_path:
         load_run(copied_run.path)
     with pytest.raises(ConvscopeError, match="no run folder"):
         load_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_shape": [1, 10**8, 10**8]}, r"not a usable checkpoint: its 'input_shape' is \[1, 100000000, 1000"),
+        ({"input_shape": [1, 0, 8]}, r"its 'input_shape' is \[1, 0, 8\]"),
+        ({"input_shape": [1, 3000, 2000]}, ""),  # large, but its weights are the same few
+        ({"model": ("tiny-resnet", {"base_channels": 10**6})}, "do not fit .*'base_channels': 1000000.*: it has more"),
+        (
+            {"model": ("tiny-resnet", {"base_channels": 10**30})},
+            "do not fit .*'base_channels': 10000000.*: it has more",
+        ),
+        ({"model": ("tiny-resnet", {"base_channels": 7})}, r"do not fit .*: size mismatch for stem\.conv\.weight: "),
+        ({"model": ("tiny-resnet", {"base_channels": 9})}, "do not fit .*: it has more numbers than their 11,228"),
+        (
+            {"model": ("tiny-resnet", {"base_channels": -1})},
+            "cannot be built: .*base_channels must be at least 1, got -1",
+        ),
+        ({"model": ("deep-cnn", {"num_blocks": 10**9})}, "cannot be built: .*; the smallest that works is"),
+        ({"model": ("lenet6", {})}, "cannot be built: unknown model 'lenet6'; choose from"),
+        ({"classes": ["a\nb", *"123456789"]}, r"its 'classes' is \['a\\nb', '1'"),
+    ],
+    ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
+)
+def test_an_absurd_checkpoint_is_refused_before_it_takes_memory(
+    change: dict[str, Any], message: str, copied_run: Run
+) -> None:
+    resource = pytest.importorskip("resource")
+    if "model" in change:
+        name, options = change["model"]
+        change = {"model": {"name": name, "options": options}}
+    save_checkpoint(copied_run.path / "best.pt", copied_run.checkpoint | change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if message:
+        with pytest.raises(ConvscopeError, match=message) as caught:
+            load_run(copied_run.path)
+        assert caught.value.exit_code == 1
+        assert "\n" not in str(caught.value)
+    else:
+        assert load_run(copied_run.path).model.cam_layer == "group2.1.relu"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KB
 
 
 def test_a_write_replaces_whole_files_and_leaves_no_litter(tmp_path: Path) -> None:

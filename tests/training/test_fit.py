@@ -97,7 +97,9 @@ def test_without_validation_its_columns_are_none() -> None:
 
 def test_a_loss_that_is_no_number_stops_with_epoch_and_step() -> None:
     state = make_state(lr=1e30, warmup=0, momentum=0)
-    with pytest.raises(ConvscopeError, match=r"the loss became (nan|inf) in epoch 1, step 2; .* smaller train.lr"):
+    with pytest.raises(
+        ConvscopeError, match=r"the loss became (nan|inf) in epoch 1, step 2 of \d+; .* smaller train.lr"
+    ):
         list(fit(state, make_batches()))
 
 
@@ -119,7 +121,7 @@ def test_an_update_that_wrecks_the_weights_is_noticed_before_anything_is_saved()
     batches = Batches(
         pictures(30), None, mean=(0.5,), std=(0.3,), batch_size=64, seed=0
     )  # one step: its loss is finite
-    with pytest.raises(ConvscopeError, match=r"after its update the loss is (nan|inf) in epoch 1, step 1;"):
+    with pytest.raises(ConvscopeError, match=r"after its update the loss is (nan|inf) in epoch 1, step 1 of 1;"):
         list(fit(state, batches))
 
 
