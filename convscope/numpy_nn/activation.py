@@ -7,6 +7,7 @@ import numpy as np
 from convscope.numpy_nn.erf import erf
 from convscope.numpy_nn.layer import Layer
 from convscope.numpy_nn.shapes import Array, kept
+from convscope.numpy_nn.workers import pieces
 
 
 class ReLU(Layer):
@@ -18,12 +19,20 @@ class ReLU(Layer):
     """
 
     def _forward(self, x: Array) -> Array:
-        self._passes = np.less_equal(x, 0)
-        np.logical_not(self._passes, out=self._passes)  # so that NaN passes too
-        return np.maximum(x, 0)
+        x, shape = x.reshape(-1), x.shape
+        y = np.empty_like(x)
+        self._passes = passes = np.empty(x.shape, np.bool_)
+
+        def work(here: slice) -> None:
+            np.maximum(x[here], 0, out=y[here])
+            np.less_equal(x[here], 0, out=passes[here])
+            np.logical_not(passes[here], out=passes[here])  # so that NaN passes too
+
+        pieces(work, x.shape)
+        return y.reshape(shape)
 
     def _backward(self, dy: Array) -> Array:
-        return kept(dy, self._passes)
+        return kept(dy, self._passes.reshape(dy.shape))
 
 
 class GELU(Layer):

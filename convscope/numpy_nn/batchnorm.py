@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from convscope.numpy_nn.layer import Layer
 from convscope.numpy_nn.shapes import Array, check_images, check_shape, number, plural, whole
-from convscope.numpy_nn.workers import OPERATIONS, pictures
+from convscope.numpy_nn.workers import pieces
 
-_MAP = 1, 2  # the axes of one picture's feature map
+_PIXELS = 0, 2, 3  # every axis but the channels
 
 
 class BatchNorm2D(Layer):
@@ -75,10 +75,10 @@ class BatchNorm2D(Layer):
         y = np.empty_like(normalised)
         if self._batch_mode:
             # this sum is carried in float64, as PyTorch's are: a float32 mean of large values would drift
-            mean = self._mean(lambda n: x[n].sum(axis=_MAP, dtype=np.float64), x)
+            mean = self._mean(lambda here: x[here].sum(axis=_PIXELS, dtype=np.float64), x)
             centre = _spread(mean.astype(x.dtype))
             # two passes: E[x²] - E[x]² would cancel to nothing, or below it, where the mean is large
-            variance = self._mean(lambda n: np.square(x[n] - centre).sum(axis=_MAP), x)
+            variance = self._mean(lambda here: np.square(x[here] - centre).sum(axis=_PIXELS), x)
             self._record(mean, variance, x)
         else:
             variance = self.running_var.astype(np.float64)
@@ -86,22 +86,22 @@ class BatchNorm2D(Layer):
         self._inverse_std = (1 / np.sqrt(variance + self.eps)).astype(x.dtype)  # (C,)
         scale, gamma, shift = _spread(self._inverse_std), _spread(self._gamma), _spread(beta)
 
-        def work(n: int) -> None:
-            np.subtract(x[n], centre, out=normalised[n])
-            np.multiply(normalised[n], scale, out=normalised[n])
-            np.multiply(normalised[n], gamma, out=y[n])
-            np.add(y[n], shift, out=y[n])
+        def work(here: slice) -> None:
+            np.subtract(x[here], centre, out=normalised[here])
+            np.multiply(normalised[here], scale, out=normalised[here])
+            np.multiply(normalised[here], gamma, out=y[here])
+            np.add(y[here], shift, out=y[here])
 
-        pictures(work, len(x), x.size * OPERATIONS)
+        pieces(work, x.shape)
         self._normalised = normalised
         return y
 
     def _backward(self, dy: Array) -> Array:
         normalised, dx = self._normalised, np.empty_like(dy, order="C")
         mean_projected = self._mean(
-            lambda n: (dy[n] * normalised[n]).sum(axis=_MAP), dy
+            lambda here: (dy[here] * normalised[here]).sum(axis=_PIXELS), dy
         )  # in eval mode only the gradients need them
-        mean_dy = self._mean(lambda n: dy[n].sum(axis=_MAP), dy)
+        mean_dy = self._mean(lambda here: dy[here].sum(axis=_PIXELS), dy)
         values = dy.size // self.num_features
         self.grads["weight"] = (mean_projected * values).astype(dy.dtype)
         self.grads["bias"] = (mean_dy * values).astype(dy.dtype)
@@ -109,22 +109,21 @@ class BatchNorm2D(Layer):
             _spread(part.astype(dy.dtype)) for part in (self._gamma * self._inverse_std, mean_dy, mean_projected)
         )
 
-        def work(n: int) -> None:
+        def work(here: slice) -> None:
             if self._batch_mode:
-                np.multiply(normalised[n], tilt, out=dx[n])
-                np.subtract(dy[n], dx[n], out=dx[n])
-                np.subtract(dx[n], moved, out=dx[n])
-                np.multiply(dx[n], scale, out=dx[n])
+                np.multiply(normalised[here], tilt, out=dx[here])
+                np.subtract(dy[here], dx[here], out=dx[here])
+                np.subtract(dx[here], moved, out=dx[here])
+                np.multiply(dx[here], scale, out=dx[here])
             else:
-                np.multiply(dy[n], scale, out=dx[n])
+                np.multiply(dy[here], scale, out=dx[here])
 
-        pictures(work, len(dy), dy.size * OPERATIONS)
+        pieces(work, dy.shape)
         return dx
 
-    def _mean(self, sums: Callable[[int], Array], x: Array) -> NDArray[np.float64]:
-        """The mean of each channel, (C,), from `sums(n)`, (C,), over the map of each picture n of `x`."""
-        parts = pictures(sums, len(x), x.size * OPERATIONS)
-        total = sum(parts, np.zeros(self.num_features))
+    def _mean(self, sums: Callable[[slice], Array], x: Array) -> NDArray[np.float64]:
+        """The mean of each channel, (C,), from the `sums`, (C,), over a few pictures of `x`."""
+        total = sum(pieces(sums, x.shape), np.zeros(self.num_features))
         return total / (x.size // self.num_features)
 
     def _record(self, mean: NDArray[np.float64], variance: NDArray[np.float64], x: Array) -> None:

@@ -16,7 +16,7 @@
    came from; the first unrolls dy, the second dx.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from convscope.numpy_nn.workers import Scratch, add, share
 
 COLUMNS = 1024  # of one product: fewer leave BLAS idle, more leave the cache
 MERGE = 64  # rows of a kernel row's columns; with fewer, all kernel rows share one product
-TRANSFORM = 32  # channels on both sides from which Winograd's sums pay
+TRANSFORM = 40  # products for each sum, C·O / (C + O), from which Winograd's way pays
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Geometry:
     def transforms(self, channels: int, outputs: int) -> bool:
         """Whether Winograd's way is possible and pays."""
         three = self.kernel == (3, 3) and self.stride == self.dilation == (1, 1)
-        return three and min(channels, outputs) >= TRANSFORM
+        return three and channels * outputs >= TRANSFORM * (channels + outputs)
 
     def mirrored(self) -> "Geometry | None":
         """The geometry in which dy is the input and dx the output; None where that is no plain convolution."""
@@ -139,7 +139,7 @@ def forward(x: Array, weight: Array, bias: Array | None, geometry: Geometry, gro
         merged = np.concatenate([merged, bias.reshape(groups, outputs, 1)], axis=2)
     rows = kernels.shape[1] * kernels.shape[3]
 
-    def work(starts: range, scratch: Scratch) -> None:
+    def work(starts: Iterable[int], scratch: Scratch) -> None:
         buffer = Buffer(geometry, channels, block, x.dtype, scratch)
         places = height * block * width
         product, partial = (scratch.take((outputs, places), x.dtype) for _ in range(2))
@@ -177,7 +177,7 @@ def weight_gradient(x: Array, dy: Array, geometry: Geometry, groups: int = 1) ->
         return _pointwise_gradient(_met(x, geometry), dy, groups).reshape(groups * outputs, channels, 1, 1)
     block, (rows, taps) = geometry.block(batch), geometry.kernel
 
-    def work(starts: range, scratch: Scratch) -> Array:
+    def work(starts: Iterable[int], scratch: Scratch) -> Array:
         buffer = Buffer(geometry, channels, block, x.dtype, scratch)
         slopes = scratch.zeros((outputs, geometry.out[0], block, geometry.out[1]), x.dtype)
         total = np.zeros((groups, rows, outputs, taps * channels), x.dtype)
@@ -189,7 +189,7 @@ def weight_gradient(x: Array, dy: Array, geometry: Geometry, groups: int = 1) ->
                     total[g, i] += slope @ buffer.rows(i).T
         return total
 
-    total = add(share(work, batch, block, operations=dy.size * channels * rows * taps))
+    total = add(share(work, batch, block, operations=dy.size * channels * rows * taps, fixed=True))
     total = total.reshape(groups, rows, outputs, taps, channels)
     return total.transpose(0, 2, 4, 1, 3).reshape(groups * outputs, channels, rows, taps)
 
@@ -209,7 +209,7 @@ def input_gradient(dy: Array, weight: Array, geometry: Geometry, groups: int = 1
     block = geometry.block(batch)
     kernels = _by_row(weight, groups)
 
-    def work(starts: range, scratch: Scratch) -> None:
+    def work(starts: Iterable[int], scratch: Scratch) -> None:
         buffer = Buffer(geometry, channels, block, dy.dtype, scratch)
         slopes = scratch.zeros((outputs, geometry.out[0], block, geometry.out[1]), dy.dtype)
         for start in starts:
@@ -253,7 +253,7 @@ def _pointwise(x: Array, kernels: Array, bias: Array | None = None) -> Array:
     groups, outputs, channels = kernels.shape
     y = np.empty((len(x), groups * outputs, *x.shape[2:]), x.dtype)
 
-    def work(starts: range, _: Scratch) -> None:
+    def work(starts: Iterable[int], _: Scratch) -> None:
         for n in starts:
             columns = x[n].reshape(groups, channels, -1)
             np.matmul(kernels, columns, out=y[n].reshape(groups, outputs, -1))
@@ -268,10 +268,10 @@ def _pointwise_gradient(x: Array, dy: Array, groups: int) -> Array:
     """dL/dkernels of `_pointwise`: (G, O/G, C/G)."""
     shape = groups, dy.shape[1] // groups, x.shape[1] // groups
 
-    def work(starts: range, _: Scratch) -> Array:
+    def work(starts: Iterable[int], _: Scratch) -> Array:
         total = np.zeros(shape, x.dtype)
         for n in starts:
             total += dy[n].reshape(*shape[:2], -1) @ x[n].reshape(groups, shape[2], -1).swapaxes(1, 2)
         return total
 
-    return add(share(work, len(x), 1, operations=dy.size * shape[2]))
+    return add(share(work, len(x), 1, operations=dy.size * shape[2], fixed=True))

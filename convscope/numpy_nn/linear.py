@@ -6,6 +6,7 @@ import numpy as np
 
 from convscope.numpy_nn.layer import Layer, xavier_uniform
 from convscope.numpy_nn.shapes import Array, generator, plural, whole
+from convscope.numpy_nn.workers import product
 
 
 class Linear(Layer):
@@ -53,18 +54,18 @@ class Linear(Layer):
             raise ValueError(f"Linear got input {x.shape}: {found}, its weight expects {self.in_features}")
         self._x = x
         self._weight = self._param("weight", (self.out_features, self.in_features), x.dtype)
-        y: Array = x @ self._weight.T  # (..., out_features)
+        rows = product(x.reshape(-1, self.in_features), self._weight.T)
+        y = rows.reshape(*x.shape[:-1], self.out_features)
         if "bias" in self.params:
             y = y + self._param("bias", (self.out_features,), x.dtype)
         return y
 
     def _backward(self, dy: Array) -> Array:
         rows = dy.reshape(-1, self.out_features)
-        self.grads["weight"] = rows.T @ self._x.reshape(-1, self.in_features)
+        self.grads["weight"] = product(rows.T, self._x.reshape(-1, self.in_features))
         if "bias" in self.params:
             self.grads["bias"] = rows.sum(axis=0)
-        dx: Array = dy @ self._weight
-        return dx
+        return product(rows, self._weight).reshape(*dy.shape[:-1], self.in_features)
 
 
 class Flatten(Layer):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from convscope.numpy_nn.optimizer import Optimizer
 from convscope.numpy_nn.shapes import Array, number
+from convscope.numpy_nn.workers import blas_alone
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of x ↦ ax + bx³ + cx⁵: steep at 0, then between 0.7 and 1.2 (Jordan et al. 2024)
 ITERATIONS = 5
@@ -61,7 +62,8 @@ class Muon(Optimizer):
         if parameter.ndim == 4:
             matrix = direction.reshape(len(direction), -1)  # (O, C·KH·KW)
             longest = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-            direction = (longest * orthogonalize(matrix)).reshape(parameter.shape)
+            with blas_alone():
+                direction = (longest * orthogonalize(matrix)).reshape(parameter.shape)
         if name in self.decayed:
             parameter *= 1 - self.lr * self.weight_decay
         parameter -= self.lr * direction

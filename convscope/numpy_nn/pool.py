@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from convscope.numpy_nn.im2col import taps
 from convscope.numpy_nn.layer import Layer
 from convscope.numpy_nn.shapes import Array, Edges, IntPair, Pair, check_images, kept, pad_images, pair
-from convscope.numpy_nn.workers import OPERATIONS, pictures
+from convscope.numpy_nn.workers import pieces
 
 
 class _Pool2D(Layer):
@@ -75,9 +75,9 @@ class _Pool2D(Layer):
             places[...] = share
 
     def _empty_gradient(self, dy: Array) -> Array:
-        """Zeros of the padded input's shape, for the windows to add their gradients to."""
+        """Room for the padded input's gradient, of any content."""
         batch, channels, height, width = self._shape
-        return np.zeros((batch, channels, height + sum(self._edges[0]), width + sum(self._edges[1])), dtype=dy.dtype)
+        return np.empty((batch, channels, height + sum(self._edges[0]), width + sum(self._edges[1])), dtype=dy.dtype)
 
     def _cut(self, padded: Array) -> Array:
         """The padded gradient without its padding."""
@@ -122,28 +122,29 @@ class MaxPool2D(_Pool2D):
         # the tap that holds the winner, (N, C, OH, OW)
         self._winner = winner = np.empty(y.shape, np.min_scalar_type(math.prod(self.kernel_size)))
 
-        def work(n: int) -> None:
-            padded = pad_images(x[n : n + 1], self._edges, value=-np.inf)[0]
-            best, place = y[n], winner[n]
+        def work(here: slice) -> None:
+            padded = pad_images(x[here], self._edges, value=-np.inf)
+            best, place = y[here], winner[here]
             best[...] = -np.inf
             place[...] = first
             for tap, (rows, columns) in enumerate(self._taps()):
-                value = np.ascontiguousarray(padded[:, rows, columns])
+                value = np.ascontiguousarray(padded[:, :, rows, columns])
                 wins = (value > best) | np.isnan(value)
                 np.maximum(best, value, out=best)
                 np.maximum(place, wins * place.dtype.type(tap), out=place)  # the last that won
 
-        pictures(work, len(x), x.size * OPERATIONS)
+        pieces(work, x.shape)
         return y
 
     def _backward(self, dy: Array) -> Array:
         dpadded, winner = self._empty_gradient(dy), self._winner
 
-        def work(n: int) -> None:
+        def work(here: slice) -> None:
+            dpadded[here] = 0
             for tap, (rows, columns) in enumerate(self._taps()):
-                self._give(dpadded[n, :, rows, columns], kept(dy[n], winner[n] == tap))
+                self._give(dpadded[here, :, rows, columns], kept(dy[here], winner[here] == tap))
 
-        pictures(work, len(dy), dpadded.size * OPERATIONS)
+        pieces(work, dpadded.shape)
         return self._cut(dpadded)
 
 
@@ -183,24 +184,25 @@ class AveragePool2D(_Pool2D):
         y: Array = np.zeros((*x.shape[:2], *self._out), dtype=x.dtype)
         self._pixels = np.outer(self._extent(0), self._extent(1)).astype(x.dtype)  # (OH, OW)
 
-        def work(n: int) -> None:
-            padded, mean = pad_images(x[n : n + 1], self._edges)[0], y[n]
+        def work(here: slice) -> None:
+            padded, mean = pad_images(x[here], self._edges), y[here]
             for rows, columns in self._taps():
-                mean += padded[:, rows, columns]
+                mean += padded[:, :, rows, columns]
             mean /= self._pixels
 
-        pictures(work, len(x), x.size * OPERATIONS)
+        pieces(work, x.shape)
         return y
 
     def _backward(self, dy: Array) -> Array:
         dpadded = self._empty_gradient(dy)
 
-        def work(n: int) -> None:
-            share = dy[n] / self._pixels
+        def work(here: slice) -> None:
+            dpadded[here] = 0
+            share = dy[here] / self._pixels
             for rows, columns in self._taps():
-                self._give(dpadded[n, :, rows, columns], share)
+                self._give(dpadded[here, :, rows, columns], share)
 
-        pictures(work, len(dy), dpadded.size * OPERATIONS)
+        pieces(work, dpadded.shape)
         return self._cut(dpadded)
 
     def _extent(self, axis: int) -> NDArray[np.float64]:

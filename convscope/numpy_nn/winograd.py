@@ -16,13 +16,14 @@ and the sums run over plain vectors. The pictures of a block lie innermost, and 
 time, so that what is in work stays in the cache.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from convscope.numpy_nn.im2col import meets
 from convscope.numpy_nn.shapes import Array, Edges, Pair
-from convscope.numpy_nn.workers import Scratch, add, share
+from convscope.numpy_nn.workers import Scratch, add, blas_alone, share
 
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 SPREAD: tuple[tuple[np.ufunc, int, int], ...] = (  # the rows of Bᵀ
@@ -40,11 +41,12 @@ def forward(x: Array, weight: Array, bias: Array | None, edges: Edges, out: Pair
     """The convolution, stride 1, of pictures (N, C, H, W) with kernels (O, C/G, 3, 3): (N, O, OH, OW)."""
     batch, channels, outputs = len(x), weight.shape[1], len(weight) // groups
     tiles, block = _tiles(batch, max(channels, outputs), out)
-    kernels = _both(G).astype(x.dtype) @ weight.reshape(groups, outputs * channels, 9).swapaxes(1, 2)
+    with blas_alone():
+        kernels = _both(G).astype(x.dtype) @ weight.reshape(groups, outputs * channels, 9).swapaxes(1, 2)
     kernels = kernels.reshape(groups, 4, 4, outputs, channels)  # G, column, row of the 4×4
     y = np.empty((batch, len(weight), *out), x.dtype)
 
-    def work(starts: range, scratch: Scratch) -> None:
+    def work(starts: Iterable[int], scratch: Scratch) -> None:
         spread = _Spread(scratch, channels, tiles, block, x.dtype)
         products = scratch.take((4, outputs, tiles[0] * tiles[1] * block), x.dtype)
         even, odd, more = (scratch.take((2, outputs, *tiles, block), x.dtype) for _ in range(3))
@@ -78,7 +80,7 @@ def weight_gradient(x: Array, dy: Array, edges: Edges, groups: int = 1) -> Array
     batch, channels, outputs = len(x), x.shape[1] // groups, dy.shape[1] // groups
     tiles, block = _tiles(batch, max(channels, outputs), (dy.shape[2], dy.shape[3]))
 
-    def work(starts: range, scratch: Scratch) -> Array:
+    def work(starts: Iterable[int], scratch: Scratch) -> Array:
         spread = _Spread(scratch, channels, tiles, block, x.dtype)
         slopes = scratch.zeros((2, 2, outputs, *tiles, block), x.dtype)
         columns = scratch.take((2, 2, outputs, *tiles, block), x.dtype)
@@ -100,9 +102,10 @@ def weight_gradient(x: Array, dy: Array, edges: Edges, groups: int = 1) -> Array
                         total[g, t, row] += slope.reshape(outputs, -1) @ places[row].T
         return total
 
-    total = add(share(work, batch, block, operations=dy.size * channels * 9))
+    total = add(share(work, batch, block, operations=dy.size * channels * 9, fixed=True))
     back = _both(G * [[1], [1], [1], [-1]]).astype(x.dtype)  # m3 enters y with a minus
-    kernels = back.T @ total.reshape(groups, 16, outputs * channels)
+    with blas_alone():
+        kernels = back.T @ total.reshape(groups, 16, outputs * channels)
     return np.ascontiguousarray(kernels.swapaxes(1, 2)).reshape(groups * outputs, channels, 3, 3)
 
 

@@ -45,7 +45,9 @@ def test_forward_and_weight_gradient_are_those_of_the_plain_page(case):
     assert gradient.shape == weight.shape
 
 
-@pytest.mark.parametrize(("channels", "outputs", "used"), [(32, 32, True), (31, 64, False), (64, 31, False)])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "used"), [(80, 80, True), (64, 128, True), (64, 64, False), (16, 600, False)]
+)
 def test_conv2d_takes_it_where_it_pays(channels, outputs, used, monkeypatch):
     """Both ways the numbers are those of the plain page; what is left in memory by a larger call does not matter."""
     calls = []

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from itertools import chain
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from convscope.numpy_nn import Conv2D, workers
-from convscope.numpy_nn.workers import Scratch, pictures, share
+from convscope.numpy_nn.workers import Scratch, pieces, share
 
 MUCH = 10**9  # operations: enough for any number of threads
 
@@ -34,16 +35,53 @@ def test_large_enough_for_threads(threads, monkeypatch):
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-10)
         assert workers.blas_threads() == threads  # and BLAS has its own again
-    assert shares == ([] if threads == 1 else [min(threads, 4)] * 3)  # what there is to do keeps four busy
+    assert shares == ([] if threads == 1 else [min(threads, 4) - 1] * 3)  # what there is to do keeps four busy
 
 
-@pytest.mark.parametrize(("batch", "block", "threads"), [(10, 3, 3), (7, 7, 2), (1, 4, 2), (0, 4, 2), (9, 1, 4)])
-def test_every_block_once_and_in_order(batch, block, threads):
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize(("batch", "block", "threads"), [(10, 3, 3), (7, 7, 2), (1, 4, 2), (0, 4, 2), (900, 1, 4)])
+def test_every_block_once_and_in_order(batch, block, threads, fixed):
     with threadpool_limits(threads, user_api="blas"):
-        parts = share(lambda starts, _: list(starts), batch, block, MUCH)
-        assert pictures(lambda n: n * n, batch, MUCH) == [n * n for n in range(batch)]
-    assert list(chain(*parts)) == list(range(0, batch, block))
+        parts = share(lambda starts, _: list(starts), batch, block, MUCH, fixed)
+    found = list(chain(*parts))
+    assert (found if fixed else sorted(found)) == list(range(0, batch, block))
     assert len(parts) <= max(1, threads)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3, 1000])
+def test_pieces_come_back_in_their_order(batch):
+    x = np.arange(batch * 1000).reshape(batch, 10, 100)
+    with threadpool_limits(2, user_api="blas"):
+        parts = pieces(lambda here: x[here], x.shape)
+    np.testing.assert_array_equal(np.concatenate(parts) if parts else np.empty(x.shape), x)
+    assert len(parts) == -(-batch // (workers.PIECE // 1000))
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(0, 2), (1, 2), (7, 3), (300, 2)])
+def test_product(rows, threads):
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((rows, 200)), rng.standard_normal((90, 200)).T
+    with threadpool_limits(threads, user_api="blas"):
+        np.testing.assert_allclose(workers.product(a, b), a @ b, rtol=1e-12, atol=1e-12)
+
+
+def test_who_is_free_takes_the_next_block():
+    """One thread is held up with its first block until the other has done all the rest."""
+    done = []
+
+    def work(starts, _):
+        mine = []
+        for start in starts:
+            if start == 0:
+                while len(done) < 9:
+                    time.sleep(0.001)
+            done.append(start)
+            mine.append(start)
+        return mine
+
+    with threadpool_limits(2, user_api="blas"):
+        parts = share(work, 10, 1, MUCH)
+    assert sorted(parts, key=len) == [[0], list(range(1, 10))]
 
 
 def test_an_error_in_a_thread_comes_out_and_blas_gets_its_threads_back():
@@ -92,8 +130,8 @@ def test_callers_that_overlap_leave_blas_as_it_was():
 
 def test_four_callers_get_the_answers_of_one():
     rng = np.random.default_rng(0)
-    layers = [Conv2D(32, 40, 3, padding=1, rng=rng) for _ in range(4)]
-    inputs = [rng.standard_normal((9, 32, 11, 10)) for _ in layers]
+    layers = [Conv2D(64, 120, 3, padding=1, rng=rng) for _ in range(4)]
+    inputs = [rng.standard_normal((9, 64, 11, 10)) for _ in layers]
     alone = [layer(x) for layer, x in zip(layers, inputs, strict=True)]
     together = [None] * 4
 
