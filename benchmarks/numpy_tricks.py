@@ -29,27 +29,20 @@ def changed(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def blas_threads_only(work: Any, batch: int, block: int, operations: int) -> list[Any]:
-    """`workers.share` without threads of ours: every block in turn, BLAS with all its threads."""
-    scratch = workers._local.scratch
-    scratch.begin()
-    return [work(range(0, batch, block), scratch)]
-
-
-def fresh(scratch: workers.Scratch) -> None:
-    """`Scratch.begin` that keeps no memory."""
-    scratch._memory, scratch._taken = np.empty(0, np.uint8), 0
+def one_thread(work: Any, batch: int, block: int, operations: int) -> list[Any]:
+    """`workers.share` without threads of ours."""
+    with workers.blas_alone():
+        return [work(range(0, batch, block))]
 
 
 # trick -> (shape, what to change so that it is off)
 TRICKS: dict[str, tuple[Shape, Change]] = {
     "columns along the width only": (WIDE, (fast, "MERGE", 1 << 30)),
     "one block at a time": (WIDE, (fast, "COLUMNS", 1 << 30)),
-    "one block a core": (WIDE, (fast, "share", blas_threads_only)),
-    "memory that stays": (SMALL, (workers.Scratch, "begin", fresh)),
+    "one block a core": (WIDE, (fast, "share", one_thread)),
     "no columns for 1×1": (POINT, (fast.Geometry, "pointwise", False)),
     "Winograd": (DEEP, (fast, "TRANSFORM", 1 << 30)),
-    "Winograd, one block a core": (DEEP, (winograd, "share", blas_threads_only)),
+    "Winograd, one block a core": (DEEP, (winograd, "share", one_thread)),
 }
 
 

@@ -7,8 +7,7 @@
    copy: a third of the traffic for 3×3. The product with each kernel row is one BLAS call, their sum the convolution.
 2. **One block at a time.** A block is as many pictures as give BLAS enough columns to work on, and no more, so that
    buffer, product and output stay in the cache from one step to the next.
-3. **One block a core, in memory that stays** (`workers.py`): threads share the batch, each with BLAS on one thread and
-   with its own buffers, which are kept between calls, because every fresh page costs a call to the kernel.
+3. **One block a core** (`workers.py`): threads share the batch, each with its own buffers and with BLAS on one thread.
 4. **No padding.** The zeros around the pictures are written into the buffer once; each block overwrites the rest.
 5. **No columns at all for 1×1 kernels**: the pixels that they meet are the columns already.
 6. **Fewer products for 3×3 kernels with stride 1** (`winograd.py`): 16 for every 36.
@@ -25,7 +24,7 @@ import numpy as np
 from convscope.numpy_nn import winograd
 from convscope.numpy_nn.im2col import meets
 from convscope.numpy_nn.shapes import Array, Edges, Pair
-from convscope.numpy_nn.workers import Scratch, add, share
+from convscope.numpy_nn.workers import add, share
 
 COLUMNS = 1024  # of one product: fewer leave BLAS idle, more leave the cache
 MERGE = 64  # rows of a kernel row's columns; with fewer, all kernel rows share one product
@@ -85,11 +84,11 @@ class Geometry:
 class Buffer:
     """The columns of one block: for each phase (KW, C, rows, B, OW), zero where a tap lies in the padding."""
 
-    def __init__(self, geometry: Geometry, channels: int, block: int, dtype: Any, scratch: Scratch) -> None:
+    def __init__(self, geometry: Geometry, channels: int, block: int, dtype: Any) -> None:
         self.geometry = geometry
         width = geometry.out[1]
         self.phases = {
-            r: scratch.zeros((geometry.kernel[1], channels, rows, block, width), dtype)
+            r: np.zeros((geometry.kernel[1], channels, rows, block, width), dtype)
             for r, rows in geometry.phases.items()
         }
 
@@ -139,11 +138,11 @@ def forward(x: Array, weight: Array, bias: Array | None, geometry: Geometry, gro
         merged = np.concatenate([merged, bias.reshape(groups, outputs, 1)], axis=2)
     rows = kernels.shape[1] * kernels.shape[3]
 
-    def work(starts: Iterable[int], scratch: Scratch) -> None:
-        buffer = Buffer(geometry, channels, block, x.dtype, scratch)
+    def work(starts: Iterable[int]) -> None:
+        buffer = Buffer(geometry, channels, block, x.dtype)
         places = height * block * width
-        product, partial = (scratch.take((outputs, places), x.dtype) for _ in range(2))
-        columns = scratch.take((merged.shape[2] if merge else 0, places), x.dtype)
+        product, partial = (np.empty((outputs, places), x.dtype) for _ in range(2))
+        columns = np.empty((merged.shape[2] if merge else 0, places), x.dtype)
         columns[rows:] = 1
         for start in starts:
             for g in range(groups):
@@ -177,9 +176,9 @@ def weight_gradient(x: Array, dy: Array, geometry: Geometry, groups: int = 1) ->
         return _pointwise_gradient(_met(x, geometry), dy, groups).reshape(groups * outputs, channels, 1, 1)
     block, (rows, taps) = geometry.block(batch), geometry.kernel
 
-    def work(starts: Iterable[int], scratch: Scratch) -> Array:
-        buffer = Buffer(geometry, channels, block, x.dtype, scratch)
-        slopes = scratch.zeros((outputs, geometry.out[0], block, geometry.out[1]), x.dtype)
+    def work(starts: Iterable[int]) -> Array:
+        buffer = Buffer(geometry, channels, block, x.dtype)
+        slopes = np.zeros((outputs, geometry.out[0], block, geometry.out[1]), x.dtype)
         total = np.zeros((groups, rows, outputs, taps * channels), x.dtype)
         for start in starts:
             for g in range(groups):
@@ -209,9 +208,9 @@ def input_gradient(dy: Array, weight: Array, geometry: Geometry, groups: int = 1
     block = geometry.block(batch)
     kernels = _by_row(weight, groups)
 
-    def work(starts: Iterable[int], scratch: Scratch) -> None:
-        buffer = Buffer(geometry, channels, block, dy.dtype, scratch)
-        slopes = scratch.zeros((outputs, geometry.out[0], block, geometry.out[1]), dy.dtype)
+    def work(starts: Iterable[int]) -> None:
+        buffer = Buffer(geometry, channels, block, dy.dtype)
+        slopes = np.zeros((outputs, geometry.out[0], block, geometry.out[1]), dy.dtype)
         for start in starts:
             for g in range(groups):
                 slope = _slopes(dy[start : start + block, g * outputs : (g + 1) * outputs], slopes)
@@ -253,7 +252,7 @@ def _pointwise(x: Array, kernels: Array, bias: Array | None = None) -> Array:
     groups, outputs, channels = kernels.shape
     y = np.empty((len(x), groups * outputs, *x.shape[2:]), x.dtype)
 
-    def work(starts: Iterable[int], _: Scratch) -> None:
+    def work(starts: Iterable[int]) -> None:
         for n in starts:
             columns = x[n].reshape(groups, channels, -1)
             np.matmul(kernels, columns, out=y[n].reshape(groups, outputs, -1))
@@ -268,7 +267,7 @@ def _pointwise_gradient(x: Array, dy: Array, groups: int) -> Array:
     """dL/dkernels of `_pointwise`: (G, O/G, C/G)."""
     shape = groups, dy.shape[1] // groups, x.shape[1] // groups
 
-    def work(starts: Iterable[int], _: Scratch) -> Array:
+    def work(starts: Iterable[int]) -> Array:
         total = np.zeros(shape, x.dtype)
         for n in starts:
             total += dy[n].reshape(*shape[:2], -1) @ x[n].reshape(groups, shape[2], -1).swapaxes(1, 2)

@@ -23,7 +23,7 @@ import numpy as np
 
 from convscope.numpy_nn.im2col import meets
 from convscope.numpy_nn.shapes import Array, Edges, Pair
-from convscope.numpy_nn.workers import Scratch, add, blas_alone, share
+from convscope.numpy_nn.workers import add, blas_alone, share
 
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 SPREAD: tuple[tuple[np.ufunc, int, int], ...] = (  # the rows of Bᵀ
@@ -46,10 +46,10 @@ def forward(x: Array, weight: Array, bias: Array | None, edges: Edges, out: Pair
     kernels = kernels.reshape(groups, 4, 4, outputs, channels)  # G, column, row of the 4×4
     y = np.empty((batch, len(weight), *out), x.dtype)
 
-    def work(starts: Iterable[int], scratch: Scratch) -> None:
-        spread = _Spread(scratch, channels, tiles, block, x.dtype)
-        products = scratch.take((4, outputs, tiles[0] * tiles[1] * block), x.dtype)
-        even, odd, more = (scratch.take((2, outputs, *tiles, block), x.dtype) for _ in range(3))
+    def work(starts: Iterable[int]) -> None:
+        spread = _Spread(channels, tiles, block, x.dtype)
+        products = np.empty((4, outputs, tiles[0] * tiles[1] * block), x.dtype)
+        even, odd, more = (np.empty((2, outputs, *tiles, block), x.dtype) for _ in range(3))
         for start in starts:
             for g in range(groups):
                 spread.begin(x[start : start + block, g * channels : (g + 1) * channels], edges)
@@ -80,11 +80,11 @@ def weight_gradient(x: Array, dy: Array, edges: Edges, groups: int = 1) -> Array
     batch, channels, outputs = len(x), x.shape[1] // groups, dy.shape[1] // groups
     tiles, block = _tiles(batch, max(channels, outputs), (dy.shape[2], dy.shape[3]))
 
-    def work(starts: Iterable[int], scratch: Scratch) -> Array:
-        spread = _Spread(scratch, channels, tiles, block, x.dtype)
-        slopes = scratch.zeros((2, 2, outputs, *tiles, block), x.dtype)
-        columns = scratch.take((2, 2, outputs, *tiles, block), x.dtype)
-        rows = scratch.take((2, outputs, *tiles, block), x.dtype)
+    def work(starts: Iterable[int]) -> Array:
+        spread = _Spread(channels, tiles, block, x.dtype)
+        slopes = np.zeros((2, 2, outputs, *tiles, block), x.dtype)
+        columns = np.empty((2, 2, outputs, *tiles, block), x.dtype)
+        rows = np.empty((2, outputs, *tiles, block), x.dtype)
         total = np.zeros((groups, 4, 4, outputs, channels), x.dtype)
         for start in starts:
             if start + block > batch:
@@ -112,11 +112,11 @@ def weight_gradient(x: Array, dy: Array, edges: Edges, groups: int = 1) -> Array
 class _Spread:
     """Bᵀ d B of one block: the 4×4 matrices whose columns, one at a time, meet the kernels."""
 
-    def __init__(self, scratch: Scratch, channels: int, tiles: Pair, block: int, dtype: Any) -> None:
+    def __init__(self, channels: int, tiles: Pair, block: int, dtype: Any) -> None:
         height, width = tiles
-        self.phases = scratch.zeros((2, 2, channels, height + 1, width + 1, block), dtype)
-        self.rows = scratch.take((2, channels, height + 1, width, block), dtype)
-        self.places = scratch.take((4, channels, height, width, block), dtype)
+        self.phases = np.zeros((2, 2, channels, height + 1, width + 1, block), dtype)
+        self.rows = np.empty((2, channels, height + 1, width, block), dtype)
+        self.places = np.empty((4, channels, height, width, block), dtype)
 
     def begin(self, x: Array, edges: Edges) -> None:
         """Take the pictures of one block, (B, C, H, W)."""

@@ -1,6 +1,6 @@
-"""Work on a batch comes in; it is done in blocks of pictures, on all cores, in memory that is used again and again.
+"""Work on a batch comes in; it is done in blocks of pictures, on all cores.
 
-What this buys is measured in `fast.py`. BLAS and NumPy's own loops release Python's lock, so plain threads do.
+BLAS and NumPy's own loops release Python's lock, so plain threads do.
 """
 
 import math
@@ -14,7 +14,6 @@ from functools import cache, reduce
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
 from convscope.numpy_nn.shapes import Array
@@ -24,50 +23,10 @@ WORTH_A_THREAD = 4_000_000  # multiply-adds: fewer take less time than a thread 
 PIECE = 1 << 18  # numbers of one piece: fewer, and the threads wait for Python's lock; more, and they leave the cache
 ROWS = 128  # of one block of a matrix product
 OPERATIONS = 8  # for how many of them a pixel counts in a layer that does a few sums with it
-_ALIGNED = 64  # bytes: a cache line
-
-
-class Scratch:
-    """Arrays of one thread, carved out of one piece of memory that stays: a fresh page costs a call to the kernel.
-
-    What `take` gives holds what was there before, and is valid until the next `share` on this thread.
-    """
-
-    def __init__(self) -> None:
-        self._memory = np.empty(0, np.uint8)
-        self._taken = 0
-
-    def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array of any content; from the memory kept, or, where that is too small as yet, a new one."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        start, self._taken = self._taken, self._taken + -(-size // _ALIGNED) * _ALIGNED
-        if self._taken > len(self._memory):
-            return np.empty(shape, dtype)
-        return self._memory[start : start + size].view(dtype).reshape(shape)
-
-    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """The same, filled with zeros."""
-        array = self.take(shape, dtype)
-        array.fill(0)
-        return array
-
-    def begin(self) -> None:
-        """Everything is free again; what the last work asked for decides how much is kept."""
-        if self._taken > len(self._memory):
-            self._memory = np.empty(self._taken, np.uint8)
-        self._taken = 0
-
-
-class _Local(threading.local):
-    def __init__(self) -> None:
-        self.scratch = Scratch()
-
-
-_local = _Local()
 
 
 def share(
-    work: Callable[[Iterable[int], Scratch], Part], batch: int, block: int, operations: int, fixed: bool = False
+    work: Callable[[Iterable[int]], Part], batch: int, block: int, operations: int, fixed: bool = False
 ) -> list[Part]:
     """Call `work` on the first pictures of blocks of `block`, in as many threads as BLAS may use and are worth it.
 
@@ -79,15 +38,15 @@ def share(
     with blas_alone() as allowed:
         threads = max(1, min(allowed, len(starts), 1 + operations // WORTH_A_THREAD))
         if threads == 1:
-            return [_begin(work, starts)]
+            return [work(starts)]
         left = deque(starts)
         shares: list[Iterable[int]] = [_taken(left) for _ in range(threads)]
         if fixed:
             shares = [starts[len(starts) * t // threads : len(starts) * (t + 1) // threads] for t in range(threads)]
         pool = _pool(threads - 1)
-        others = [pool.submit(_begin, work, part) for part in shares[1:]]
+        others = [pool.submit(work, part) for part in shares[1:]]
         try:
-            first = _begin(work, shares[0])  # by this thread: one that only waits would keep a core from the others
+            first = work(shares[0])  # by this thread: one that only waits would keep a core from the others
         finally:
             wait(others)  # whatever happens, nobody writes into the caller's arrays afterwards
         return [first, *(other.result() for other in others)]
@@ -102,11 +61,6 @@ def _taken(left: deque[int]) -> Iterator[int]:
             return
 
 
-def _begin(work: Callable[[Iterable[int], Scratch], Part], starts: Iterable[int]) -> Part:
-    _local.scratch.begin()
-    return work(starts, _local.scratch)
-
-
 def pieces(work: Callable[[slice], Part], shape: tuple[int, ...]) -> list[Part]:
     """`share` for layers that do a few sums with each number of an array of `shape`, a few pictures at a time.
 
@@ -115,7 +69,7 @@ def pieces(work: Callable[[slice], Part], shape: tuple[int, ...]) -> list[Part]:
     batch, size = shape[0], math.prod(shape)
     block = max(1, PIECE * batch // max(1, size))
 
-    def each(starts: Iterable[int], _: Scratch) -> dict[int, Part]:
+    def each(starts: Iterable[int]) -> dict[int, Part]:
         return {start: work(slice(start, start + block)) for start in starts}
 
     parts = share(each, batch, block, size * OPERATIONS)
@@ -127,7 +81,7 @@ def product(a: Array, b: Array) -> Array:
     """The matrix product of (M, K) and (K, N), its rows shared among the threads."""
     y = np.empty((len(a), b.shape[1]), a.dtype)
 
-    def work(starts: Iterable[int], _: Scratch) -> None:
+    def work(starts: Iterable[int]) -> None:
         for start in starts:
             np.matmul(a[start : start + ROWS], b, out=y[start : start + ROWS])
 

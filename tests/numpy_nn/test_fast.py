@@ -8,7 +8,6 @@ from threadpoolctl import threadpool_limits
 
 from convscope.numpy_nn import Conv2D
 from convscope.numpy_nn.fast import Buffer, Geometry
-from convscope.numpy_nn.workers import Scratch
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -60,9 +59,9 @@ def test_scatter_is_the_adjoint_of_gather():
     rng = np.random.default_rng(4)
     geometry = Geometry((7, 8), (3, 2), (2, 3), (2, 1), ((1, 2), (0, 3)), (3, 4))
     x, back = rng.standard_normal((3, 2, 7, 8)), np.zeros((3, 2, 7, 8))
-    columns = Buffer(geometry, 2, 3, np.float64, Scratch())
+    columns = Buffer(geometry, 2, 3, np.float64)
     columns.gather(x)
-    other = Buffer(geometry, 2, 3, np.float64, Scratch())
+    other = Buffer(geometry, 2, 3, np.float64)
     for phase in other.phases.values():
         phase[...] = rng.standard_normal(phase.shape)
     other.scatter(back)

@@ -1,4 +1,4 @@
-"""Work shared among threads: nothing is lost, doubled or out of order, BLAS gets its threads back, memory is reused."""
+"""Work shared among threads: nothing is lost, doubled or out of order and BLAS gets its threads back."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from convscope.numpy_nn import Conv2D, workers
-from convscope.numpy_nn.workers import Scratch, pieces, share
+from convscope.numpy_nn.workers import pieces, share
 
 MUCH = 10**9  # operations: enough for any number of threads
 
@@ -42,7 +42,7 @@ def test_large_enough_for_threads(threads, monkeypatch):
 @pytest.mark.parametrize(("batch", "block", "threads"), [(10, 3, 3), (7, 7, 2), (1, 4, 2), (0, 4, 2), (900, 1, 4)])
 def test_every_block_once_and_in_order(batch, block, threads, fixed):
     with threadpool_limits(threads, user_api="blas"):
-        parts = share(lambda starts, _: list(starts), batch, block, MUCH, fixed)
+        parts = share(lambda starts: list(starts), batch, block, MUCH, fixed)
     found = list(chain(*parts))
     assert (found if fixed else sorted(found)) == list(range(0, batch, block))
     assert len(parts) <= max(1, threads)
@@ -69,7 +69,7 @@ def test_who_is_free_takes_the_next_block():
     """One thread is held up with its first block until the other has done all the rest."""
     done = []
 
-    def work(starts, _):
+    def work(starts):
         mine = []
         for start in starts:
             if start == 0:
@@ -85,7 +85,7 @@ def test_who_is_free_takes_the_next_block():
 
 
 def test_an_error_in_a_thread_comes_out_and_blas_gets_its_threads_back():
-    def work(starts, _):
+    def work(starts):
         raise MemoryError("no room")
 
     with threadpool_limits(2, user_api="blas"):
@@ -99,7 +99,7 @@ import threading
 from convscope.numpy_nn import workers
 
 def call(inside, leave):
-    def work(starts, _):
+    def work(starts):
         inside.set()
         assert leave.wait(30)
         print(workers.blas_threads())
@@ -114,7 +114,7 @@ for caller, inside in zip(callers, events[::2]):
 for caller, leave in zip(callers, events[1::2]):  # the first comes and goes while the second is at work
     leave.set()
     caller.join()
-workers.share(lambda starts, _: print(workers.blas_threads()), 1, 1, 1)
+workers.share(lambda starts: print(workers.blas_threads()), 1, 1, 1)
 print(workers.blas_threads())
 """
 
@@ -147,19 +147,3 @@ def test_four_callers_get_the_answers_of_one():
             caller.join()
     for expected, found in zip(alone, together, strict=True):
         np.testing.assert_array_equal(found, expected)
-
-
-def test_memory_is_taken_again_and_never_twice():
-    scratch = Scratch()
-    scratch.begin()
-    first = scratch.take((3, 5), np.float32), scratch.take((7,), np.float64)  # too small as yet: arrays of their own
-    scratch.begin()
-    second = scratch.take((3, 5), np.float32), scratch.zeros((7,), np.float64)
-    assert not np.shares_memory(*second)
-    assert not second[1].any()
-    scratch.begin()
-    third = scratch.take((3, 5), np.float32)
-    assert np.shares_memory(third, second[0])
-    assert not np.shares_memory(third, first[0])
-    assert third.flags.aligned
-    assert third.flags.c_contiguous
