@@ -20,7 +20,7 @@ from convscope.numpy_nn.shapes import Array
 
 Part = TypeVar("Part")
 WORTH_A_THREAD = 4_000_000  # multiply-adds: fewer take less time than a thread takes to begin
-PIECE = 1 << 18  # numbers of one piece: fewer, and the threads wait for Python's lock; more, and they leave the cache
+PIECE = 1 << 17  # numbers of one piece: fewer, and the threads wait for Python's lock; more, and they leave the cache
 ROWS = 128  # of one block of a matrix product
 OPERATIONS = 8  # for how many of them a pixel counts in a layer that does a few sums with it
 
