@@ -15,6 +15,7 @@ from convscope import numpy_nn
 BATCH = 16
 AT_CHANNELS, AT_SIZE = 64, 16  # where the other one varies
 SIZES, CHANNELS = (4, 8, 16, 32, 64), (4, 8, 16, 32, 64, 128, 256)
+SETTLE = 0.1  # seconds: `plain` and NumPy's product use BLAS's own threads
 NAIVE = 10_000_000  # multiply-adds a picture that plain Python takes a second or so for; beyond, it is left out
 MATRIX = 2048  # rows and columns; larger gives no higher rate
 
@@ -42,7 +43,7 @@ def matrix_product(rounds: int) -> dict[str, float]:
         first, second = torch.from_numpy(a), torch.from_numpy(b)
         return {"numpy": lambda: a @ b, "torch": lambda: first @ second}
 
-    return {"size": MATRIX} | {name: MATRIX**3 / seconds for name, seconds in medians(make, rounds).items()}
+    return {"size": MATRIX} | {name: MATRIX**3 / seconds for name, seconds in medians(make, rounds, SETTLE).items()}
 
 
 def _row(channels: int, size: int, rounds: int) -> dict[str, Any]:
@@ -68,5 +69,5 @@ def _row(channels: int, size: int, rounds: int) -> dict[str, Any]:
             calls["naive"] = lambda: numpy_nn.conv2d_naive(x[:1], weight, padding=1)
         return calls
 
-    seconds = {name: taken / (1 if name == "naive" else BATCH) for name, taken in medians(make, rounds).items()}
+    seconds = {name: taken / (1 if name == "naive" else BATCH) for name, taken in medians(make, rounds, SETTLE).items()}
     return {"channels": channels, "size": size, "multiply_adds": multiply_adds(channels, size), "seconds": seconds}

@@ -161,7 +161,7 @@ def _statistic(name: str, value: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Σ a·b over pictures and pixels, (C,), of (N, C, H, W) and (N or 1, C, H, W): BLAS is faster than (a * b).sum()."""
+    """Σ a·b over pictures and pixels, (C,), of (N, C, H, W) and (N or 1, C, H, W): by BLAS, which is fast at it."""
     maps = np.matmul(a.reshape(*a.shape[:2], 1, -1), b.reshape(*b.shape[:2], -1, 1))  # (N, C, 1, 1)
     total: Array = maps.sum(axis=_PIXELS)
     return total

@@ -1,18 +1,23 @@
 """The same convolution, fast: pictures and kernels in, feature maps or gradients out.
 
-`im2col.py` is the page to read first; what is here computes the same sums in another order. What makes it fast:
+`im2col.py` is the page to read first; what is here computes the same sums in another order. What makes it fast, and how
+many times faster a forward pass is with each than without (medians on two cores, `benchmarks/bench_numpy_nn.py`, which
+says on which shapes; docs/numpy_nn.md has the whole table):
 
-1. **Columns along the width only.** im2col copies every pixel KH·KW times. Here each row of the picture is unrolled for
-   the KW taps of one kernel row; the next kernel row sees the same buffer one row further down, which is a view, not a
-   copy: a third of the traffic for 3×3. The product with each kernel row is one BLAS call, their sum the convolution.
-2. **One block at a time.** A block is as many pictures as give BLAS enough columns to work on, and no more, so that
-   buffer, product and output stay in the cache from one step to the next.
-3. **One block a core** (`workers.py`): threads share the batch, each with its own buffers and with BLAS on one thread.
-4. **No padding.** The zeros around the pictures are written into the buffer once; each block overwrites the rest.
-5. **No columns at all for 1×1 kernels**: the pixels that they meet are the columns already.
-6. **Fewer products for 3×3 kernels with stride 1** (`winograd.py`): 16 for every 36.
-7. **The smaller side is unrolled.** dL/dx is a convolution of dy with stride 1, or columns that are added up where they
-   came from; the first unrolls dy, the second dx.
+1. **One block at a time** (2.6). A block is as many pictures as give BLAS enough columns to work on, and no more, so
+   that buffer, product and output stay in the cache from one step to the next.
+2. **One block a core** (1.7 of 2, `workers.py`). Threads share the batch, each with its own buffers and with BLAS on
+   one thread.
+3. **Fewer products** (1.1 to 1.3; more where BLAS is slow) for 3×3 kernels with stride 1 and many channels: 16 for
+   every 36 (`winograd.py`).
+4. **No columns for 1×1 kernels** (1.1): the pixels that they meet are the columns already.
+5. **Columns along the width only** (1.0 to 1.1). im2col copies every pixel KH·KW times. Here each row of the picture is
+   unrolled for the KW taps of one kernel row; the next kernel row sees the same buffer one row further down, which is a
+   view, not a copy. The product with each kernel row is one BLAS call, their sum the convolution.
+6. **No padding** (1.0 to 1.1). The zeros around the pictures are written into the buffer once; each block overwrites
+   the rest.
+7. **The smaller side is unrolled** (1.0 to 1.1, in dL/dx). That is a convolution of dy, with stride 1, or columns that
+   are added up where they came from: the first unrolls dy, the second dx.
 """
 
 from collections.abc import Iterable, Iterator
