@@ -10,6 +10,7 @@ from convscope.numpy_nn.shapes import Array, check_images, check_shape, number, 
 from convscope.numpy_nn.workers import pieces
 
 _PIXELS = 0, 2, 3  # every axis but the channels
+LARGE = 1 << 14  # pixels of a map
 
 
 class BatchNorm2D(Layer):
@@ -75,10 +76,12 @@ class BatchNorm2D(Layer):
         y = np.empty_like(normalised)
         if self._batch_mode:
             # this sum is carried in float64, as PyTorch's are: a float32 mean of large values would drift
-            mean = self._mean(lambda here: x[here].sum(axis=_PIXELS, dtype=np.float64), x)
+            values = x.size // self.num_features
+            mean = self._sum(lambda here: x[here].sum(axis=_PIXELS, dtype=np.float64), x) / values
             centre = _spread(mean.astype(x.dtype))
             # two passes: E[x²] - E[x]² would cancel to nothing, or below it, where the mean is large
-            variance = self._mean(lambda here: np.square(x[here] - centre).sum(axis=_PIXELS), x)
+            squares = self._sum(lambda here: np.square(x[here] - centre).sum(axis=_PIXELS, dtype=np.float64), x)
+            variance = squares / values
             self._record(mean, variance, x)
         else:
             variance = self.running_var.astype(np.float64)
@@ -99,16 +102,13 @@ class BatchNorm2D(Layer):
     def _backward(self, dy: Array) -> Array:
         normalised, dx = self._normalised, np.empty_like(dy, order="C")
         ones = np.ones((1, *dy.shape[1:]), dy.dtype)
-        mean_projected = self._mean(
-            lambda here: _dot(dy[here], normalised[here]), dy
-        )  # in eval mode only the gradients need them
-        mean_dy = self._mean(lambda here: _dot(dy[here], ones), dy)
-        values = dy.size // self.num_features
-        self.grads["weight"] = (mean_projected * values).astype(dy.dtype)
-        self.grads["bias"] = (mean_dy * values).astype(dy.dtype)
-        scale, moved, tilt = (
-            _spread(part.astype(dy.dtype)) for part in (self._gamma * self._inverse_std, mean_dy, mean_projected)
-        )
+        dgamma = self._sum(lambda here: _dot(dy[here], normalised[here]), dy)
+        dbeta = self._sum(lambda here: _dot(dy[here], ones), dy)
+        self.grads["weight"], self.grads["bias"] = dgamma.astype(dy.dtype), dbeta.astype(dy.dtype)
+        scale = _spread(self._gamma * self._inverse_std)
+        if self._batch_mode:
+            values = dy.size // self.num_features
+            tilt, moved = (_spread((total / values).astype(dy.dtype)) for total in (dgamma, dbeta))
 
         def work(here: slice) -> None:
             if self._batch_mode:
@@ -122,10 +122,9 @@ class BatchNorm2D(Layer):
         pieces(work, dy.shape)
         return dx
 
-    def _mean(self, sums: Callable[[slice], Array], x: Array) -> NDArray[np.float64]:
-        """The mean of each channel, (C,), from the `sums`, (C,), over a few pictures of `x`."""
-        total = sum(pieces(sums, x.shape), np.zeros(self.num_features))
-        return total / (x.size // self.num_features)
+    def _sum(self, sums: Callable[[slice], NDArray[np.float64]], x: Array) -> NDArray[np.float64]:
+        """Over all pictures, (C,), of the `sums`, (C,), over a few pictures of `x`."""
+        return sum(pieces(sums, x.shape), np.zeros(self.num_features))
 
     def _record(self, mean: NDArray[np.float64], variance: NDArray[np.float64], x: Array) -> None:
         """Move the running averages a step towards this batch."""
@@ -160,10 +159,16 @@ def _statistic(name: str, value: Array, shape: tuple[int, ...]) -> Array:
     return value
 
 
-def _dot(a: Array, b: Array) -> Array:
-    """Σ a·b over pictures and pixels, (C,), of (N, C, H, W) and (N or 1, C, H, W): by BLAS, which is fast at it."""
-    maps = np.matmul(a.reshape(*a.shape[:2], 1, -1), b.reshape(*b.shape[:2], -1, 1))  # (N, C, 1, 1)
-    total: Array = maps.sum(axis=_PIXELS)
+def _dot(a: Array, b: Array) -> NDArray[np.float64]:
+    """Σ a·b over pictures and pixels, (C,), of (N, C, H, W) and (N or 1, C, H, W): by BLAS, which is fast at it.
+
+    A small map is summed up in its own precision, of a large one each row is; all else in float64.
+    """
+    parts = a.shape[2] if a.shape[2] * a.shape[3] > LARGE else 1
+    maps = np.matmul(
+        a.reshape(*a.shape[:2], parts, 1, -1), b.reshape(*b.shape[:2], parts, -1, 1)
+    )  # (N, C, parts, 1, 1)
+    total: NDArray[np.float64] = maps.sum(axis=(0, 2, 3, 4), dtype=np.float64)
     return total
 
 

@@ -40,7 +40,7 @@ class Conv2D(Layer):
     Attributes:
         params: `weight`, (O, C/G, KH, KW); `bias`, (O,).
         plain: True computes by the formulas above, as this page has them; False, the default, takes the same sums in
-            the order of `fast.py`, several times faster.
+            another order (`fast.py`), several times faster.
 
     Raises:
         ValueError: an argument out of range; a call with an input of another rank or number of channels, or
@@ -95,11 +95,12 @@ class Conv2D(Layer):
 
     def _forward(self, x: Array) -> Array:
         self._check(x)
+        self._by_the_page = self.plain  # of this forward; it may change before backward
         batch = len(x)
         out = output_hw("Conv2D", x.shape, self.kernel_size, self.stride, self.dilation, self._edges)
         weight = self._param("weight", self._weight_shape, x.dtype)
         bias = self._param("bias", (self.out_channels,), x.dtype) if "bias" in self.params else None
-        if not self.plain:
+        if not self._by_the_page:
             self._geometry = fast.Geometry(
                 (x.shape[2], x.shape[3]), self.kernel_size, self.stride, self.dilation, self._edges, out
             )
@@ -115,7 +116,7 @@ class Conv2D(Layer):
         return y if bias is None else y + bias[:, None, None]  # (N, O, OH, OW)
 
     def _backward(self, dy: Array) -> Array:
-        dx = self._plain_backward(dy) if self.plain else self._fast_backward(dy)
+        dx = self._plain_backward(dy) if self._by_the_page else self._fast_backward(dy)
         if "bias" in self.params:
             self.grads["bias"] = dy.sum(axis=(0, 2, 3))
         return dx

@@ -8,8 +8,9 @@ axis, four pixels d of the padded picture and three taps g give two outputs y wi
                                Aᵀ m = (m0 + m1 + m2, m1 - m2 - m3)
 
 Applied along both axes, each of the 4×4 products becomes, over all channels and places, one matrix product. Only sums
-and halves come on top of the usual arithmetic: the result differs from the plain page by rounding, as any other order
-of summation does. (An infinite pixel, though, makes its whole tile NaN, as ∞ - ∞ is.)
+and halves come on top of the usual arithmetic, but they mix the pixels of a tile: the result differs from the plain
+page by rounding relative to the largest pixel and weight of the 4×4 tile, also where that pixel meets a weight of zero;
+and an infinite pixel makes NaN of its neighbours (∞ - ∞).
 
 Rows and columns are kept apart by parity from the start (`_split`): d0, d1, d2 and d3 are then slices of neighbours,
 and the sums run over plain vectors. The pictures of a block lie innermost, and one column t of the 4×4 is done at a

@@ -8,8 +8,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache, reduce
 from typing import Any, TypeVar
 
@@ -19,9 +20,11 @@ from threadpoolctl import ThreadpoolController
 from convscope.numpy_nn.shapes import Array
 
 Part = TypeVar("Part")
+Item = TypeVar("Item")
 WORTH_A_THREAD = 4_000_000  # multiply-adds: fewer take less time than a thread takes to begin
 PIECE = 1 << 17  # numbers of one piece: fewer, and the threads wait for Python's lock; more, and they leave the cache
-ROWS = 128  # of one block of a matrix product
+SHARES = 8  # of work whose results are added up
+ROWS = 32  # of one block of a matrix product
 OPERATIONS = 8  # for how many of them a pixel counts in a layer that does a few sums with it
 
 
@@ -30,30 +33,57 @@ def share(
 ) -> list[Part]:
     """Call `work` on the first pictures of blocks of `block`, in as many threads as BLAS may use and are worth it.
 
-    Whoever is free takes the next block; with `fixed`, each thread gets its share beforehand, so that what it adds up
-    is the same in each run. While it runs, BLAS itself uses one thread. Returns what each thread's work returned, with
-    `fixed` in the order of the batch; an error in a thread comes out here.
+    Whoever is free takes the next block. With `fixed`, `work` gets a share of the blocks each time it is called; the
+    shares follow from their number alone, so that what is added up within them does not depend on the threads. While it
+    runs, BLAS itself uses one thread. Returns what the calls returned, with `fixed` in the order of the batch; an error
+    in a thread comes out here. Work that shares work itself has it done by its own thread.
     """
     starts = range(0, batch, block)
+    shares: list[Iterable[int]] = [starts]
+    if fixed and len(starts) > 1:
+        count = min(SHARES, len(starts))
+        shares = [starts[len(starts) * k // count : len(starts) * (k + 1) // count] for k in range(count)]
     with blas_alone() as allowed:
-        threads = max(1, min(allowed, len(starts), 1 + operations // WORTH_A_THREAD))
-        if threads == 1:
-            return [work(starts)]
-        left = deque(starts)
-        shares: list[Iterable[int]] = [_taken(left) for _ in range(threads)]
-        if fixed:
-            shares = [starts[len(starts) * t // threads : len(starts) * (t + 1) // threads] for t in range(threads)]
-        pool = _pool(threads - 1)
-        others = [pool.submit(work, part) for part in shares[1:]]
+        threads = min(allowed, len(starts), 1 + operations // WORTH_A_THREAD)
+        if threads <= 1 or _here.working:
+            return [work(part) for part in shares]
+        free = deque(starts)
+        return _together(work, shares if fixed else [_taken(free) for _ in range(threads)], threads, free)
+
+
+def _together(
+    work: Callable[[Iterable[int]], Part], shares: list[Iterable[int]], threads: int, free: deque[int]
+) -> list[Part]:
+    """`work` on every share, each by a thread that has nothing else to do; `free` is what the shares may take from."""
+    left = deque(enumerate(shares))
+    found: dict[int, Part] = {}
+
+    def take() -> None:
+        _here.working = True
         try:
-            first = work(shares[0])  # by this thread: one that only waits would keep a core from the others
+            found.update({number: work(part) for number, part in _taken(left)})
+        except BaseException:
+            left.clear()  # the others need not go on
+            free.clear()
+            raise
         finally:
-            wait(others)  # whatever happens, nobody writes into the caller's arrays afterwards
-        return [first, *(other.result() for other in others)]
+            _here.working = False
+
+    others: list[Future[None]] = []
+    try:
+        others.extend(
+            _pool().submit(copy_context().run, take) for _ in range(threads - 1)
+        )  # np.errstate is of a context
+        take()  # by this thread too: one that only waits would keep a core from the others
+    finally:
+        wait(others)  # whatever happens, nobody writes into the caller's arrays afterwards
+    for other in others:
+        other.result()
+    return [found[number] for number in sorted(found)]
 
 
-def _taken(left: deque[int]) -> Iterator[int]:
-    """One block after the other until none is left, whoever else takes some meanwhile."""
+def _taken(left: deque[Item]) -> Iterator[Item]:
+    """One after the other until none is left, whoever else takes some meanwhile."""
     while True:
         try:
             yield left.popleft()
@@ -94,9 +124,16 @@ def add(parts: list[Array]) -> Array:
     return reduce(np.add, parts)
 
 
+class _Here(threading.local):
+    working = False  # whether this thread is at work for `share`
+
+
+_here = _Here()
+
+
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="convscope")
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="convscope")
 
 
 @cache
@@ -136,3 +173,14 @@ def blas_alone() -> Iterator[int]:
 def blas_threads() -> int:
     """How many threads BLAS uses now, which OMP_NUM_THREADS and threadpoolctl can limit."""
     return max((library.num_threads for library in _blas().lib_controllers), default=os.cpu_count() or 1)
+
+
+def _after_fork() -> None:
+    """A child process has none of its parent's threads, and nobody in it would release their lock."""
+    _pool.cache_clear()
+    _Limit.lock = threading.Lock()
+    _here.working = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -37,7 +37,8 @@ def choose(
         The arithmetic, and by what was to be chosen the seconds a step of each candidate; empty where nothing was open.
     """
     if config.engine == "numpy":
-        return Arithmetic("float64" if config.precision == "float64" else "float32"), {}
+        threads = None if config.threads == "auto" else config.threads
+        return Arithmetic("float64" if config.precision == "float64" else "float32", threads=threads), {}
     count = torch.get_num_threads() if config.threads in (None, "auto") else config.threads
     kind = torch.device(device).type
     precisions = _precisions(kind) if config.precision == "auto" else [config.precision]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 Precision = Literal["float32", "float64", "bfloat16", "float16"]
@@ -61,11 +62,12 @@ class Arithmetic:
 
     @contextmanager
     def on_threads(self) -> Iterator[None]:
-        """PyTorch computes on `threads` threads inside, and on as many as before after."""
+        """PyTorch and NumPy compute on `threads` threads inside, and on as many as before after."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
         try:
-            yield
+            with threadpool_limits(self.threads, user_api="blas"):
+                yield
         finally:
             torch.set_num_threads(before)
 

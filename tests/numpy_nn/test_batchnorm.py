@@ -151,3 +151,22 @@ def test_refuses_statistics_of_another_shape():
     layer.running_var = np.ones(4)
     with pytest.raises(ValueError, match=r"BatchNorm2D has running_var \(4,\), expected \(3,\)"):
         layer(np.zeros((2, 3, 4, 4)))
+
+
+def test_an_empty_batch_in_eval_mode_has_gradients_of_zero():
+    norm = BatchNorm2D(3).eval()
+    y = norm(np.zeros((0, 3, 4, 4)))
+    assert norm.backward(y).shape == (0, 3, 4, 4)
+    np.testing.assert_array_equal(norm.grads["weight"], np.zeros(3))
+    np.testing.assert_array_equal(norm.grads["bias"], np.zeros(3))
+
+
+def test_sums_over_large_maps_keep_their_precision():
+    norm = BatchNorm2D(1)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 1, 1024, 1024), dtype=np.float32)
+    norm(x)
+    norm.backward(np.full_like(x, 0.1))
+    assert norm.grads["bias"][0] == pytest.approx(np.float32(0.1) * 1024**2, rel=1e-6)
+    exact = x.var(dtype=np.float64) * 1024**2 / (1024**2 - 1)
+    assert norm.running_var[0] == pytest.approx(0.9 + 0.1 * exact, rel=1e-6)

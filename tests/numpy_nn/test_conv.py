@@ -134,3 +134,22 @@ def test_says_how_far_a_dilated_kernel_reaches():
     message = r"kernel \(3, 2\) with dilation \(4, 1\) spans \(9, 2\), larger than the padded input \(8, 8\)"
     with pytest.raises(ValueError, match=message):
         Conv2D(1, 1, (3, 2), dilation=(4, 1))(np.zeros((1, 1, 8, 8)))
+
+
+def test_backward_goes_the_way_of_its_forward():
+    """Whatever `plain` says by then."""
+    rng = np.random.default_rng(8)
+    layer = Conv2D(3, 4, 3, rng=rng)
+    first, second = rng.standard_normal((2, 5, 3, 7, 6))
+    dy = rng.standard_normal((5, 4, 5, 4))
+    for plain in (True, False):
+        layer.plain = plain
+        layer(second)
+        expected = layer.backward(dy), layer.grads["weight"].copy()
+        layer.plain = not plain
+        layer(first)
+        layer.plain = plain
+        layer(second)
+        layer.plain = not plain
+        np.testing.assert_array_equal(layer.backward(dy), expected[0])
+        np.testing.assert_array_equal(layer.grads["weight"], expected[1])

@@ -75,3 +75,18 @@ def test_rounding_in_float32_is_that_of_any_other_order():
     exact = layer(x)
     for layer.plain in (True, False):
         assert abs(layer(x.astype(np.float32)) - exact).max() < 2e-6 * abs(exact).max()
+
+
+@pytest.mark.parametrize("largest", [1e2, 1e4])
+def test_rounding_is_relative_to_the_largest_pixel_of_a_tile(largest):
+    """Where that meets weights of zero too: the plain page would give these outputs exactly."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((2, 80, 8, 8))
+    x[..., 4] *= largest
+    weight = rng.standard_normal((80, 80, 3, 3))
+    weight[..., 1] = 0
+    exact = winograd.forward(x, weight, None, ((1, 1), (1, 1)), (8, 8))
+    found = winograd.forward(x.astype(np.float32), weight.astype(np.float32), None, ((1, 1), (1, 1)), (8, 8))
+    apart = abs(found - exact)[..., 4].max()  # these outputs never see that column
+    assert apart < 1e-6 * largest * abs(exact[..., 4]).max()
+    assert apart > 1e-9 * largest * abs(exact[..., 4]).max()  # and it is no better than is said

@@ -10,6 +10,7 @@ import torch
 from convscope import train
 from convscope.config import load_config
 from convscope.errors import StoppedError, UsageError
+from convscope.numpy_nn.workers import blas_threads
 from convscope.train import prepare, resume
 from convscope.training import Step, fit
 from convscope.verify import verify
@@ -99,3 +100,12 @@ def test_dropout_is_drawn_anew_in_each_step_and_the_same_each_time() -> None:
 def test_what_numpy_cannot_do_is_refused(key: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"engine=numpy .*{key}={value}"):
         load_config("digits", ["train.engine=numpy", f"train.{key}={value}"])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_of_the_configuration(threads: int) -> None:
+    job = prepare(load_config("digits", ["train.engine=numpy", f"train.threads={threads}"]))
+    before = blas_threads()
+    with job.state.arithmetic.on_threads():
+        assert blas_threads() == threads
+    assert blas_threads() == before
