@@ -4,10 +4,10 @@
 many times faster a forward pass is with each than without (medians on two cores, `benchmarks/bench_numpy_nn.py`, which
 says on which shapes; docs/numpy_nn.md has the whole table):
 
-1. **One block at a time** (2.6). A block is as many pictures as give BLAS enough columns to work on, and no more, so
-   that buffer, product and output stay in the cache from one step to the next.
+1. **One block at a time** (about 2.5). A block is as many pictures as give BLAS enough columns to work on, and no more,
+   but at least one: up to some 64×64 pixels buffer, product and output stay in the cache from one step to the next.
 2. **One block a core** (1.7 of 2, `workers.py`). Threads share the batch, each with its own buffers and with BLAS on
-   one thread.
+   one thread; a single picture is one block.
 3. **Fewer products** (1.1 to 1.3; more where BLAS is slow) for 3×3 kernels with stride 1 and many channels: 16 for
    every 36 (`winograd.py`).
 4. **No columns for 1×1 kernels** (1.1): the pixels that they meet are the columns already.

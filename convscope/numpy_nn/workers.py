@@ -71,9 +71,8 @@ def _together(
 
     others: list[Future[None]] = []
     try:
-        others.extend(
-            _pool().submit(copy_context().run, take) for _ in range(threads - 1)
-        )  # np.errstate is of a context
+        # each in a copy of this context, to which np.errstate belongs
+        others.extend(_pool().submit(copy_context().run, take) for _ in range(threads - 1))
         take()  # by this thread too: one that only waits would keep a core from the others
     finally:
         wait(others)  # whatever happens, nobody writes into the caller's arrays afterwards
