@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -41,14 +42,22 @@ def to_numpy(model: nn.Module) -> numpy_nn.Layer:
 
     Raises:
         UsageError: a module of a type, or with a setting, that has no counterpart here, one that stands in two places,
-            or one with hooks that may change what it computes; the message gives its name and type.
+            one with hooks or a replaced `forward` that may change what it computes, or weights of another type than
+            float32 and float64; the message gives its name.
     """
     names: dict[nn.Module, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if (first := names.setdefault(module, name)) != name:
             raise refusal(name, f"it is {first} once more; give each place its own layer")
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise refusal(name, "it has forward hooks; remove them first")
+        hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+        if any(hooks):
+            raise refusal(name, "it has hooks; remove them first")
+        if "forward" in vars(module):
+            raise refusal(name, "its forward was replaced; give it a class of its own")
+        for value in module.parameters(recurse=False):
+            if value.dtype not in (torch.float32, torch.float64) or value.is_meta:
+                kind = "no numbers (meta device)" if value.is_meta else f"weights of type {value.dtype}"
+                raise refusal(name, f"it has {kind}; only float32 and float64 are known")
     return convert(model, "")
 
 

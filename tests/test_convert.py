@@ -1,6 +1,8 @@
 """Every registered model and every layer with a counterpart, converted: values and gradients are PyTorch's."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def test_one_module_in_two_places_is_refused() -> None:
 def test_a_hook_may_change_what_is_computed_so_it_is_refused() -> None:
     model = nn.Sequential(nn.Tanh(), nn.ReLU())
     handle = model[1].register_forward_hook(lambda *_: torch.zeros(1))
-    with pytest.raises(UsageError, match="cannot replay 1 in NumPy: it has forward hooks"):
+    with pytest.raises(UsageError, match="cannot replay 1 in NumPy: it has hooks"):
         to_numpy(model)
     handle.remove()
     to_numpy(model)
@@ -197,3 +199,24 @@ class Rewired(nn.Sequential):
 def test_what_is_unknown_is_refused_by_name(layer: nn.Module, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         to_numpy(nn.Sequential(nn.ReLU(), nn.Sequential(layer)))
+
+
+def replaced_forward(layer: nn.Module) -> None:
+    layer.forward = lambda x: 0 * x  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (replaced_forward, "its forward was replaced"),
+        (lambda layer: layer.register_full_backward_hook(lambda *_: None), "it has hooks"),
+        (lambda layer: layer.half(), "weights of type torch.float16"),
+        (lambda layer: layer.bfloat16(), "weights of type torch.bfloat16"),
+        (lambda layer: layer.to("meta"), r"no numbers \(meta device\)"),
+    ],
+)
+def test_what_would_compute_something_else_is_refused(spoil: Callable[[nn.Module], Any], reason: str) -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Conv2d(2, 3, 1))
+    spoil(model[1])
+    with pytest.raises(UsageError, match=f"cannot replay 1 in NumPy: .*{reason}"):
+        to_numpy(model)

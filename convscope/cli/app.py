@@ -207,7 +207,8 @@ def prove(
         str, typer.Option(metavar="N|all", help="How many pictures of the test set to replay, the first N.")
     ] = "64",
     gradients: Annotated[
-        bool, typer.Option("--gradients", help="Go backward too: gradients, an optimiser step, Grad-CAM.")
+        bool,
+        typer.Option("--gradients", help="Go backward too, on 16 pictures: gradients, optimiser steps, Grad-CAM."),
     ] = False,
     data_dir: DataDir = None,
     json: Json = False,

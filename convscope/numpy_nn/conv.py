@@ -40,7 +40,8 @@ class Conv2D(Layer):
     Attributes:
         params: `weight`, (O, C/G, KH, KW); `bias`, (O,).
         plain: True computes by the formulas above, as this page has them; False, the default, takes the same sums in
-            another order (`fast.py`), several times faster.
+            another order (`fast.py`), several times faster. 3×3 kernels over many channels then also mix neighbouring
+            pixels (`winograd.py`): infinite ones, and float32 beyond 1e37, make NaN of their neighbours.
 
     Raises:
         ValueError: an argument out of range; a call with an input of another rank or number of channels, or

@@ -1,7 +1,8 @@
 """A run and pictures in, a Proof out: the verdict, and everything that it rests on."""
 
 import copy
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,13 +67,20 @@ class Proof:
     @property
     def same_predictions(self) -> bool:
         """Whether NumPy and PyTorch predict the same class for every picture that is no tie."""
-        return all(dispute.ok for dispute in self.disputes)
+        return self.finite and all(dispute.ok for dispute in self.disputes)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the logits are finite numbers, on both sides."""
+        return math.isfinite(self.layers[-1].max_abs_diff)
 
     @property
     def problem(self) -> str:
         """The first thing that rounding cannot explain, in one line; empty if there is none."""
         for what, found in self._stages():
             if bad := next((d for d in found if not d.ok), None):
+                if not math.isfinite(bad.max_abs_diff):
+                    return f"{what} {bad.name} is not finite; `convscope doctor` looks for the reason"
                 return f"{what} {bad.name} is {bad.max_abs_diff:.1e} off, rounding explains {bad.allowed:.1e}"
             if what == "layer" and (dispute := next((d for d in self.disputes if not d.ok), None)):
                 return (
@@ -113,7 +121,7 @@ def prove(
         images: uint8, (N, C, H, W).
         network: the NumPy network to hold against the run; by default the conversion of the run's own model.
         labels: int64, (N,), the truth. Given, the first pictures also go through the backward pass: gradients, an
-            optimiser step with the run's settings, and Grad-CAM.
+            optimiser step with the run's settings, and Grad-CAM; unless the logits are not finite.
 
     Raises:
         UsageError: no pictures (with labels, fewer than two), or a layer that `numpy_nn` does not have.
@@ -125,9 +133,12 @@ def prove(
         raise UsageError(f"prove got {len(labels)} labels for {len(images)} pictures; give one for each")
     model = copy.deepcopy(run.model).cpu().eval()
     network = to_numpy(model) if network is None else network
-    found = forward.replay(run, model, network, images)
-    gradients = None if labels is None else _prove_backward(run, model, network, images, labels)
-    return Proof(found.layers, len(images), found.disputes, gradients)
+    with np.errstate(all="ignore"):  # what is not finite is found by comparing
+        found = forward.replay(run, model, network, images)
+    proof = Proof(found.layers, len(images), found.disputes)
+    if labels is None or not proof.finite:
+        return proof
+    return replace(proof, gradients=_prove_backward(run, model, network, images, labels))
 
 
 def _prove_backward(

@@ -133,7 +133,17 @@ def test_a_nan_is_no_agreement(digits_run: Run, find) -> None:
     network = to_numpy(digits_run.model)
     find(network, "head").params["bias"][3] = np.nan
     proof = prove(digits_run, np.zeros((2, 1, 8, 8), np.uint8), network)
-    assert proof.problem.startswith("layer head is nan off")
+    assert proof.problem.startswith("layer head is not finite")
+    assert not proof.same_predictions
+
+
+def test_what_is_not_finite_is_not_taken_backward(digits_run: Run, digits_test, find) -> None:
+    """The proof of the forward pass stays, and names the layer in which it began."""
+    network = to_numpy(digits_run.model)
+    find(network, "stem.conv").params["weight"][0, 0, 0, 0] = np.inf
+    proof = prove(digits_run, digits_test.images[:8], network, digits_test.labels[:8])
+    assert proof.gradients is None
+    assert proof.problem.startswith("layer stem.conv is not finite")
 
 
 def test_the_verdict_names_what_comes_first() -> None:
