@@ -1,17 +1,20 @@
 """A run folder in, a finding on its checkpoint out: is there one, and are its weights those of the model it names?"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convscope.doctor.finding import Finding, sentence
 from convscope.doctor.stage import AGAIN, Stage, resume_command
 from convscope.errors import ConvscopeError
 from convscope.models import build_model
+from convscope.models.base import Shape
 from convscope.registry import MODELS
 from convscope.runs.artifacts import BEST, CONFIG, LATEST
-from convscope.runs.checkpoint import load_checkpoint
+from convscope.runs.checkpoint import Budget, load_checkpoint
 
 
 def check_checkpoint(folder: Path, stage: Stage) -> Finding:
@@ -32,7 +35,7 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
         "or build the model that these weights were trained in."
     )
     try:
-        expected = build_model(named["name"], shape, classes, **named["options"]).state_dict()
+        expected = _wanted(named["name"], shape, classes, **named["options"])
     except ConvscopeError as error:
         return Finding("checkpoint", "problem", f"Its model cannot be built: {error}.", advice)
     differences = _differences(expected, state)
@@ -54,6 +57,15 @@ def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
     return load_checkpoint(folder / BEST)
 
 
+def _wanted(name: str, shape: Shape, classes: int, **options: Any) -> dict[str, Tensor]:
+    """The weights that a model takes: names and shapes without numbers, which a checkpoint may ask any amount of."""
+    try:
+        with torch.device("meta"), Budget(sys.maxsize):
+            return build_model(name, shape, classes, **options).state_dict()
+    except MemoryError:
+        raise ConvscopeError(f"{name} would have more numbers than any machine holds") from None
+
+
 def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
     """What of the model lacks its weights, what is over, and what has another shape."""
     return [
@@ -67,12 +79,12 @@ def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[
     ]
 
 
-def _fitting(state: dict[str, Tensor], shape: Any, classes: int) -> str:
+def _fitting(state: dict[str, Tensor], shape: Shape, classes: int) -> str:
     """The registered models whose layers have these names; shapes depend on options, so they may differ."""
     fitting = []
     for name in MODELS:
         try:
-            expected = build_model(name, shape, classes).state_dict()
+            expected = _wanted(name, shape, classes)
         except ConvscopeError:  # the pictures are too small for it
             continue
         if expected.keys() == state.keys():
