@@ -30,14 +30,11 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
         return Finding("checkpoint", "problem", sentence(str(error)), advice)
     named, shape, classes = checkpoint["model"], tuple(checkpoint["input_shape"]), len(checkpoint["classes"])
     state: dict[str, Tensor] = checkpoint["model_state"]
-    advice = (
-        f"The weights fit {_fitting(state, shape, classes)}. Take the checkpoint of the model that you mean, "
-        "or build the model that these weights were trained in."
-    )
     try:
         expected = _wanted(named["name"], shape, classes, **named["options"])
     except ConvscopeError as error:
-        return Finding("checkpoint", "problem", f"Its model cannot be built: {error}.", advice)
+        seen = f"Its model cannot be built: {error}."
+        return Finding("checkpoint", "problem", seen, _advice(state, shape, classes))
     differences = _differences(expected, state)
     if not differences:
         early = "" if (folder / BEST).exists() else f" in {LATEST}; {BEST} comes with the end of an epoch"
@@ -45,7 +42,7 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     options = "".join(f", {key}={value}" for key, value in named["options"].items())
     seen = f"The weights do not fit {named['name']}{options}: {'; '.join(differences[:3])}{more}."
-    return Finding("checkpoint", "problem", seen, advice)
+    return Finding("checkpoint", "problem", seen, _advice(state, shape, classes))
 
 
 def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
@@ -79,8 +76,8 @@ def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[
     ]
 
 
-def _fitting(state: dict[str, Tensor], shape: Shape, classes: int) -> str:
-    """The registered models whose layers have these names; shapes depend on options, so they may differ."""
+def _advice(state: dict[str, Tensor], shape: Shape, classes: int) -> str:
+    """Names the registered models whose layers have these names; shapes depend on options, so they may differ."""
     fitting = []
     for name in MODELS:
         try:
@@ -90,4 +87,8 @@ def _fitting(state: dict[str, Tensor], shape: Shape, classes: int) -> str:
         if expected.keys() == state.keys():
             same = all(expected[key].shape == tensor.shape for key, tensor in state.items())
             fitting.append(name if same else f"{name} with other options")
-    return " or ".join(fitting) or "none of convscope's models"
+    names = " or ".join(fitting) or "none of convscope's models"
+    return (
+        f"The weights fit {names}. Take the checkpoint of the model that you mean, "
+        "or build the model that these weights were trained in."
+    )

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from convscope.doctor import examine_run
+from convscope.doctor.checkpoint import check_checkpoint
 from convscope.models import build_model
+from convscope.models.base import ImageClassifier
 from convscope.runs import Run
 
 Problems = Callable[..., dict[str, str]]
@@ -84,3 +87,18 @@ def test_a_model_is_compared_without_its_memory(
     assert finding.severity == "problem"
     assert re.search(seen, finding.seen)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB
+
+
+def test_other_models_are_tried_only_where_the_weights_do_not_fit(change: Change, copied_run: Run) -> None:
+    built: set[str] = set()
+
+    def note(module: object, *_: object) -> None:
+        if isinstance(module, ImageClassifier):
+            built.add(type(module).__name__)
+
+    with register_module_module_registration_hook(note):
+        assert check_checkpoint(copied_run.path, "finished").severity == "fine"
+        assert built == {"TinyResNet"}
+        change(copied_run.path, model_state={})
+        assert check_checkpoint(copied_run.path, "finished").severity == "problem"
+        assert built == {"TinyResNet", "SimpleCNN", "DeepCNN"}  # 8×8 is too small for LeNet5
