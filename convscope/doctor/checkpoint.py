@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from convscope.doctor.finding import Finding, sentence
-from convscope.doctor.stage import AGAIN, Stage, resume_command
+from convscope.doctor.stage import AGAIN, Stage
 from convscope.errors import ConvscopeError
 from convscope.models import build_model
 from convscope.models.base import Shape
 from convscope.registry import MODELS
 from convscope.runs.artifacts import BEST, CONFIG, LATEST
 from convscope.runs.checkpoint import Budget, load_checkpoint
+from convscope.runs.environment import resume_command
 
 
 def check_checkpoint(folder: Path, stage: Stage) -> Finding:
