@@ -75,7 +75,7 @@ def _kept(folder: Path) -> tuple[str, int]:
 
 def _classes(folder: Path) -> int | None:
     """How many classes the run has, if any of its checkpoints says so."""
-    try:
-        return len(load_checkpoint(folder / BEST)["classes"])
-    except ConvscopeError:
-        return None
+    for name in (BEST, LATEST):
+        with suppress(ConvscopeError):
+            return len(load_checkpoint(folder / name)["classes"])
+    return None
