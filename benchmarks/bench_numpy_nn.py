@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from benchmarks.surroundings import measure_in_clean_surroundings
+from benchmarks.surroundings import STEERING, measure_in_clean_surroundings
 
 if __name__ == "__main__":
     measure_in_clean_surroundings()
@@ -33,7 +33,6 @@ from convscope.runs.environment import command_line, describe_environment
 
 ROOT = Path(__file__).parent.parent
 BATCH, ROUNDS = 64, 15
-STEERING = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "DNNL_", "ONEDNN_", "ATEN_")
 CASES = [  # channels in, channels out, size, kernel, stride
     (3, 64, 32, 3, 1),
     (64, 64, 32, 3, 1),
@@ -181,7 +180,7 @@ def main() -> None:
     """Measure, write the file, draw the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few shapes and rounds; results go to build/benchmarks")
-    parser.add_argument("--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; also to build/benchmarks")
+    parser.add_argument("--as-it-is", action="store_true", help="keep what steers BLAS; also to build/benchmarks")
     parser.add_argument("--threads", type=int, default=2, help="of NumPy and of PyTorch (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
