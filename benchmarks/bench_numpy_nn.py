@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from benchmarks.surroundings import measure_in_clean_surroundings
+from benchmarks.surroundings import STEERING, measure_in_clean_surroundings
 
 if __name__ == "__main__":
     measure_in_clean_surroundings()
@@ -33,7 +33,6 @@ from convscope.runs.environment import command_line, describe_environment
 
 ROOT = Path(__file__).parent.parent
 BATCH, ROUNDS = 64, 15
-STEERING = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "DNNL_", "ONEDNN_", "ATEN_")
 CASES = [  # channels in, channels out, size, kernel, stride
     (3, 64, 32, 3, 1),
     (64, 64, 32, 3, 1),
@@ -51,6 +50,7 @@ LAYERS: dict[str, tuple[Callable[[], numpy_nn.Layer], Callable[[], nn.Module]]] 
     "BatchNorm2D": (lambda: numpy_nn.BatchNorm2D(64), lambda: nn.BatchNorm2d(64)),
     "ReLU": (numpy_nn.ReLU, nn.ReLU),
 }
+Shape = tuple[int, int, int, int]  # (N, C, H, W)
 PEER_SHAPES = [(64, 64, 32), (128, 128, 16)]
 
 
@@ -64,51 +64,47 @@ def convolution(case: tuple[int, int, int, int, int], rounds: int) -> dict[str, 
     module = nn.Conv2d(channels, kernels, kernel, stride, padding=kernel // 2)
     module.load_state_dict({name: torch.from_numpy(value) for name, value in layer.params.items()})
 
-    def make(_: int) -> Calls:
-        x = rng.standard_normal((BATCH, channels, size, size), dtype=np.float32)
-        inputs = torch.from_numpy(x).requires_grad_()
-        y, outputs = layer(x), module(inputs)
-        dy = rng.standard_normal(y.shape, dtype=np.float32)
-        dx = layer.backward(dy)
-        wanted = [inputs, *module.parameters()]
-        found = torch.autograd.grad(outputs, wanted, torch.from_numpy(dy), retain_graph=True)
-        for ours, theirs in zip((y, dx, layer.grads["weight"], layer.grads["bias"]), (outputs, *found), strict=True):
-            scale = float(theirs.detach().abs().max())
-            np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=1e-4 * scale)
-        fresh = rng.standard_normal(x.shape, dtype=np.float32)
-        tensor = torch.from_numpy(fresh)
-
-        def torch_forward() -> None:
-            with torch.no_grad():
-                module(tensor)
-
-        return {
-            "forward": lambda: layer(fresh),
-            "torch forward": torch_forward,
-            "backward": lambda: layer.backward(dy),
-            "torch backward": lambda: torch.autograd.grad(outputs, wanted, torch.from_numpy(dy), retain_graph=True),
-        }
-
-    return medians(make, rounds)
+    shape = (BATCH, channels, size, size)
+    check(layer, module, shape, rng)
+    return medians(sides(layer, module, shape, rng), rounds)
 
 
 def elementwise(name: str, rounds: int) -> dict[str, float]:
     """The same for a layer of `LAYERS`, on 64 channels of 32×32, in train mode."""
     rng = np.random.default_rng(0)
     layer, module = LAYERS[name][0](), LAYERS[name][1]()
+    shape = (BATCH, 64, 32, 32)
+    check(layer, module, shape, rng)
+    return medians(sides(layer, module, shape, rng), rounds)
+
+
+def check(layer: numpy_nn.Layer, module: nn.Module, shape: Shape, rng: np.random.Generator) -> None:
+    """AssertionError if ours gives another output or gradient than PyTorch's, by 1e-4 of the largest."""
+    x = rng.standard_normal(shape, dtype=np.float32)
+    inputs, parameters = torch.from_numpy(x).requires_grad_(), dict(module.named_parameters())
+    outputs = module(inputs)
+    dy = rng.standard_normal(outputs.shape, dtype=np.float32)
+    found = torch.autograd.grad(outputs, [inputs, *parameters.values()], torch.from_numpy(dy))
+    y, dx = layer(x), layer.backward(dy)
+    mine = {"y": y, "dx": dx} | {f"d{name}": layer.grads[name] for name in parameters}
+    for (name, ours), theirs in zip(mine.items(), (outputs, *found), strict=True):
+        wanted = theirs.detach().numpy()
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-4 * float(abs(wanted).max()), err_msg=name)
+
+
+def sides(layer: numpy_nn.Layer, module: nn.Module, shape: Shape, rng: np.random.Generator) -> Callable[[int], Calls]:
+    """What makes the calls of a round, ours and PyTorch's, on pictures and upstream gradients that neither has seen."""
 
     def make(_: int) -> Calls:
-        x = rng.standard_normal((BATCH, 64, 32, 32), dtype=np.float32)
-        inputs = torch.from_numpy(x).requires_grad_()
-        y, outputs = layer(x), module(inputs)
-        dy = rng.standard_normal(y.shape, dtype=np.float32)
-        gradient = torch.from_numpy(dy)
-        wanted = [inputs, *module.parameters()]
-        np.testing.assert_allclose(y, outputs.detach().numpy(), rtol=1e-3, atol=1e-4)
+        x = rng.standard_normal(shape, dtype=np.float32)
+        inputs = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).requires_grad_()
+        outputs = module(inputs)  # the graph that PyTorch goes back through
+        dy = rng.standard_normal(outputs.shape, dtype=np.float32)
+        tensor, gradient, wanted = torch.from_numpy(x), torch.from_numpy(dy), [inputs, *module.parameters()]
 
         def torch_forward() -> None:
             with torch.no_grad():
-                module(inputs)
+                module(tensor)
 
         return {
             "forward": lambda: layer(x),
@@ -117,7 +113,7 @@ def elementwise(name: str, rounds: int) -> dict[str, float]:
             "torch backward": lambda: torch.autograd.grad(outputs, wanted, gradient, retain_graph=True),
         }
 
-    return medians(make, rounds)
+    return make
 
 
 def half_naive(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -181,7 +177,7 @@ def main() -> None:
     """Measure, write the file, draw the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few shapes and rounds; results go to build/benchmarks")
-    parser.add_argument("--as-it-is", action="store_true", help="keep OPENBLAS_CORETYPE; also to build/benchmarks")
+    parser.add_argument("--as-it-is", action="store_true", help="keep what steers BLAS; also to build/benchmarks")
     parser.add_argument("--threads", type=int, default=2, help="of NumPy and of PyTorch (default: 2)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

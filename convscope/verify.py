@@ -99,8 +99,10 @@ def _check(name: str, look: Callable[[], None]) -> Check:
         return Check(name, skipped=str(reason))
     except ConvscopeError as error:
         return Check(name, str(error))
-    except Exception as error:  # whatever the damage makes a reader raise belongs into the list
+    except (OSError, ValueError, KeyError, MemoryError) as error:  # the usual kinds of damage
         return Check(name, f"it {artifacts.unreadable(error)}")
+    except Exception as error:  # whatever else the damage makes a reader raise, or a mistake of ours, as it is
+        return Check(name, f"it could not be checked: {type(error).__name__}: {' '.join(str(error).split())}")
     return Check(name)
 
 

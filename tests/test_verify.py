@@ -137,6 +137,14 @@ def test_damage_behind_a_fresh_manifest_is_found(
     assert not re.search(r"Error|Errno|\n", found[check])
 
 
+def test_what_no_reader_expects_is_told_as_it_is(copied_run: Run) -> None:
+    """It may be damage of a new kind, or a mistake in convscope itself: only Python's own words can say."""
+    results = json.loads((copied_run.path / "results.json").read_text())
+    write_json(copied_run.path / "results.json", results | {"test_accuracy": "high"})
+    expected = "it could not be checked: TypeError: unsupported operand type(s) for -: 'float' and 'str'"
+    assert problems(copied_run.path)[TEST] == expected
+
+
 def test_a_broken_manifest_does_not_stop_the_other_checks(copied_run: Run) -> None:
     for content in ("{", "[]", json.dumps({"files": 3})):
         (copied_run.path / "manifest.json").write_text(content)

@@ -1,7 +1,5 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until a command needs it."""
 
-import errno
-import os
 import signal
 import sys
 import threading
@@ -13,10 +11,10 @@ from io import TextIOWrapper
 from typer import Exit, TyperException
 
 from convscope.cli.app import app
+from convscope.cli.streams import OutputError, discard, guarded_streams
 from convscope.errors import ConvscopeError
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells count
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
 
 
 @contextmanager
@@ -38,25 +36,26 @@ def sigterm_unwinds() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. An error is one line on standard error, exit 1 or 2."""
-    try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()  # Python would do it after the end, where an error cannot be told in one line
-        return code
-    except OSError as error:
-        if not _is_of_output(error):
-            raise
-        if not isinstance(error, BrokenPipeError):  # a reader (head, say) that has gone wants to hear no more
-            print(f"convscope: could not write to standard output: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it, Python writes at the end
-    return 1
-
-
-def _run(arguments: list[str]) -> int:
-    """As `main`, except that errors of standard output are raised."""
-    debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a class name that the terminal cannot write must not end a training
+    with guarded_streams():
+        try:
+            code = _run(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()  # Python would do it after the end, where an error cannot be told in one line
+            return code
+        except OutputError as error:
+            reason = error.__cause__
+            if isinstance(reason, OSError) and not isinstance(reason, BrokenPipeError):
+                # a reader (head, say) that has gone wants to hear no more
+                print(f"convscope: could not write to standard output: {reason.strerror}", file=sys.stderr)
+            discard(sys.stdout)
+            return 1
+
+
+def _run(arguments: list[str]) -> int:
+    """As `main`, except that an OutputError is raised."""
+    debug = "--debug" in arguments
     try:
         with sigterm_unwinds():
             result = app([a for a in arguments if a != "--debug"] or ["--help"], "convscope", standalone_mode=False)
@@ -78,14 +77,11 @@ def _run(arguments: list[str]) -> int:
         if leaving.code == TERMINATED:
             print("convscope: terminated", file=sys.stderr)
         return int(leaving.code or 0)
+    except OutputError:
+        raise
     except Exception as error:  # whatever it is, the user gets one line; --debug shows where
-        if debug or _is_of_output(error):
+        if debug:
             raise
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"convscope: unexpected {line}; run again with --debug and report it", file=sys.stderr)
         return 1
-
-
-def _is_of_output(error: Exception) -> bool:
-    """Whether what we printed could not be written: the only file of ours that an error does not name."""
-    return isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE

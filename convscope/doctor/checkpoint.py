@@ -1,17 +1,21 @@
 """A run folder in, a finding on its checkpoint out: is there one, and are its weights those of the model it names?"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convscope.doctor.finding import Finding, sentence
-from convscope.doctor.stage import AGAIN, Stage, resume_command
+from convscope.doctor.stage import AGAIN, Stage
 from convscope.errors import ConvscopeError
 from convscope.models import build_model
+from convscope.models.base import Shape
 from convscope.registry import MODELS
 from convscope.runs.artifacts import BEST, CONFIG, LATEST
-from convscope.runs.checkpoint import load_checkpoint
+from convscope.runs.checkpoint import Budget, load_checkpoint
+from convscope.runs.environment import resume_command
 
 
 def check_checkpoint(folder: Path, stage: Stage) -> Finding:
@@ -27,14 +31,11 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
         return Finding("checkpoint", "problem", sentence(str(error)), advice)
     named, shape, classes = checkpoint["model"], tuple(checkpoint["input_shape"]), len(checkpoint["classes"])
     state: dict[str, Tensor] = checkpoint["model_state"]
-    advice = (
-        f"The weights fit {_fitting(state, shape, classes)}. Take the checkpoint of the model that you mean, "
-        "or build the model that these weights were trained in."
-    )
     try:
-        expected = build_model(named["name"], shape, classes, **named["options"]).state_dict()
+        expected = _wanted(named["name"], shape, classes, **named["options"])
     except ConvscopeError as error:
-        return Finding("checkpoint", "problem", f"Its model cannot be built: {error}.", advice)
+        seen = f"Its model cannot be built: {error}."
+        return Finding("checkpoint", "problem", seen, _advice(state, shape, classes))
     differences = _differences(expected, state)
     if not differences:
         early = "" if (folder / BEST).exists() else f" in {LATEST}; {BEST} comes with the end of an epoch"
@@ -42,7 +43,7 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     options = "".join(f", {key}={value}" for key, value in named["options"].items())
     seen = f"The weights do not fit {named['name']}{options}: {'; '.join(differences[:3])}{more}."
-    return Finding("checkpoint", "problem", seen, advice)
+    return Finding("checkpoint", "problem", seen, _advice(state, shape, classes))
 
 
 def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
@@ -52,6 +53,15 @@ def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
         if latest["epoch"] == 0:
             return latest
     return load_checkpoint(folder / BEST)
+
+
+def _wanted(name: str, shape: Shape, classes: int, **options: Any) -> dict[str, Tensor]:
+    """The weights that a model takes: names and shapes without numbers, which a checkpoint may ask any amount of."""
+    try:
+        with torch.device("meta"), Budget(sys.maxsize):
+            return build_model(name, shape, classes, **options).state_dict()
+    except MemoryError:
+        raise ConvscopeError(f"{name} would have more numbers than any machine holds") from None
 
 
 def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
@@ -67,15 +77,19 @@ def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[
     ]
 
 
-def _fitting(state: dict[str, Tensor], shape: Any, classes: int) -> str:
-    """The registered models whose layers have these names; shapes depend on options, so they may differ."""
+def _advice(state: dict[str, Tensor], shape: Shape, classes: int) -> str:
+    """Names the registered models whose layers have these names; shapes depend on options, so they may differ."""
     fitting = []
     for name in MODELS:
         try:
-            expected = build_model(name, shape, classes).state_dict()
+            expected = _wanted(name, shape, classes)
         except ConvscopeError:  # the pictures are too small for it
             continue
         if expected.keys() == state.keys():
             same = all(expected[key].shape == tensor.shape for key, tensor in state.items())
             fitting.append(name if same else f"{name} with other options")
-    return " or ".join(fitting) or "none of convscope's models"
+    names = " or ".join(fitting) or "none of convscope's models"
+    return (
+        f"The weights fit {names}. Take the checkpoint of the model that you mean, "
+        "or build the model that these weights were trained in."
+    )

@@ -69,7 +69,8 @@ def check_mode(model: nn.Module, images: Tensor, logits: Tensor) -> Finding:
     """What the mode that the model is in makes of the batch, against eval mode (`logits`)."""
     layers = [m for m in model.modules() if isinstance(m, MODAL)]
     training = sum(m.training for m in layers)
-    mode = f"{training} of {len(layers)} BatchNorm and Dropout layers are in train mode"
+    counted = f"{training} of {len(layers)} BatchNorm and Dropout layers are in train mode"
+    mode = counted if layers else "The model is in train mode"
     advice = "Call model.eval() before you evaluate or predict, and model.train() before you train on."
     try:
         as_it_is = forward(model, images, lambda module: module.training)

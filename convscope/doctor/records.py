@@ -7,11 +7,12 @@ from pathlib import Path
 from torch import nn
 
 from convscope.doctor.finding import Finding, sentence
-from convscope.doctor.stage import AGAIN, Stage, resume_command
+from convscope.doctor.stage import AGAIN, Stage
 from convscope.errors import ConvscopeError
 from convscope.runs import Run
 from convscope.runs.artifacts import BEST, CONFIG, LATEST, MANIFEST, METRICS, RESULTS
 from convscope.runs.checkpoint import load_checkpoint
+from convscope.runs.environment import resume_command
 
 SMALLER = "train again with a smaller train.lr or a longer train.warmup"
 DIVERGED = 2.0  # times the loss of guessing
@@ -74,7 +75,7 @@ def _kept(folder: Path) -> tuple[str, int]:
 
 def _classes(folder: Path) -> int | None:
     """How many classes the run has, if any of its checkpoints says so."""
-    try:
-        return len(load_checkpoint(folder / BEST)["classes"])
-    except ConvscopeError:
-        return None
+    for name in (BEST, LATEST):
+        with suppress(ConvscopeError):
+            return len(load_checkpoint(folder / name)["classes"])
+    return None

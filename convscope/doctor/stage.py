@@ -1,4 +1,4 @@
-"""A run folder in, its stage out: finished, at work or broken off; and the command that goes on with it."""
+"""A run folder in, its stage out: finished, at work or broken off."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,6 @@ from typing import Literal
 from convscope.data.lock import locked
 from convscope.runs.artifacts import MANIFEST
 from convscope.runs.claim import LOCK
-from convscope.runs.environment import command_line
 
 Stage = Literal["finished", "at work", "broken off"]
 
@@ -26,8 +25,3 @@ def stage_of(folder: Path) -> Stage:
     except OSError:  # another user's: only they can tell
         pass
     return "broken off"
-
-
-def resume_command(folder: Path) -> str:
-    """The command line that goes on with a run."""
-    return command_line(["convscope", "train", "--resume", str(folder)])

@@ -385,3 +385,26 @@ def test_output_that_cannot_be_written_is_one_line(command: str, buffered: str, 
         done = subprocess.run(words, text=True, check=False, **options)
     assert done.returncode == 1
     assert done.stderr == "convscope: could not write to standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell that closes streams")
+@pytest.mark.parametrize(
+    ("command", "code"), [("data list", 0), ("--help", 0), ("evaluate none", 1), ("evaluate --nosuch", 2)]
+)
+def test_streams_that_are_closed_or_full_change_no_exit_code(command: str, code: int, tmp_path: Path) -> None:
+    def shell(redirection: str) -> tuple[int, str, str]:
+        line = f"exec {sys.executable} -m convscope {command} {redirection}"
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        options = {"capture_output": True, "text": True, "cwd": tmp_path, "env": environment}
+        done = subprocess.run(["bash", "-c", line], check=False, **options)  # type: ignore[call-overload]
+        return done.returncode, done.stdout, done.stderr
+
+    found, out, error = shell("")
+    assert found == code
+    assert bool(out) != bool(error)
+    assert shell(">&-") == (code, "", error)
+    assert shell("2>&-") == (code, out, "")
+    assert shell(">&- 2>&-") == (code, "", "")
+    if Path("/dev/full").exists():
+        assert shell("2>/dev/full") == (code, out, "")
+        assert shell(">/dev/full 2>/dev/full")[0] == (code or 1)

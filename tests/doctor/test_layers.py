@@ -70,10 +70,10 @@ def refuse(_: Tensor) -> Tensor:
             lambda z, training: z[:, :7] if training else z,
             "The model is not in eval mode, and so gives (200, 7) instead",
         ),
-        (lambda z, training: z * float("nan") if training else z, "0 of 0 BatchNorm and Dropout layers are in train"),
+        (lambda z, training: z * float("nan") if training else z, "The model is in train mode: logits are off"),
         (
             lambda z, training: refuse(z) if training else z,
-            "0 of 0 BatchNorm and Dropout layers are in train mode, and",
+            "The model is in train mode, and so the model refuses this batch: AssertionError",
         ),
     ],
     ids=["auxiliary logits", "another head", "NaN", "refused"],

@@ -77,6 +77,9 @@ def test_records_of_a_training_that_diverged(problems: Problems, copied_run: Run
     metrics.write_text(with_loss("4.7"))
     seen = "The training loss ended at 4.7; guessing gives 2.3: it has diverged."
     assert problems(copied_run.path) == {"training": seen}
+    (copied_run.path / "best.pt").rename(copied_run.path / "aside")  # the other checkpoint knows the classes too
+    assert problems(copied_run.path)["training"] == seen
+    (copied_run.path / "aside").rename(copied_run.path / "best.pt")
     metrics.write_text(with_loss("4.5"))
     assert problems(copied_run.path) == {}
     metrics.write_text("epoch\nthree\n")
