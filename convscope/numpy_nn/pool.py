@@ -67,6 +67,12 @@ class _Pool2D(Layer):
         """For each tap, row by row: the rows and columns of the padded input that it meets."""
         return ((rows, columns) for _, _, rows, columns in taps(self.kernel_size, self.stride, (1, 1), self._out))
 
+    def _clear(self, padded: Array) -> None:
+        """Zeros, unless the windows meet every pixel once, so that each will be given its gradient."""
+        covered = self._out[0] * self.stride[0], self._out[1] * self.stride[1]
+        if self.stride != self.kernel_size or covered != padded.shape[2:]:
+            padded.fill(0)
+
     def _give(self, places: Array, share: Array) -> None:
         """Add to the gradient of the pixels that one tap meets; where windows do not overlap, nothing is there yet."""
         if self.stride[0] < self.kernel_size[0] or self.stride[1] < self.kernel_size[1]:
@@ -140,7 +146,7 @@ class MaxPool2D(_Pool2D):
         dpadded, winner = self._empty_gradient(dy), self._winner
 
         def work(here: slice) -> None:
-            dpadded[here] = 0
+            self._clear(dpadded[here])
             for tap, (rows, columns) in enumerate(self._taps()):
                 self._give(dpadded[here, :, rows, columns], kept(dy[here], winner[here] == tap))
 
@@ -197,7 +203,7 @@ class AveragePool2D(_Pool2D):
         dpadded = self._empty_gradient(dy)
 
         def work(here: slice) -> None:
-            dpadded[here] = 0
+            self._clear(dpadded[here])
             share = dy[here] / self._pixels
             for rows, columns in self._taps():
                 self._give(dpadded[here, :, rows, columns], share)
