@@ -4,8 +4,9 @@
 many times faster a forward pass is with each than without (medians on two cores, `benchmarks/bench_numpy_nn.py`, which
 says on which shapes; docs/numpy_nn.md has the whole table):
 
-1. **One block at a time** (2.4 to 3.0). A block is as many pictures as give BLAS enough columns to work on, and no more,
-   but at least one: up to some 64×64 pixels buffer, product and output stay in the cache from one step to the next.
+1. **One block at a time** (2.4 to 3.0). A block is as many pictures as give BLAS enough columns to work on, and no
+   more, but at least one: up to some 64×64 pixels buffer, product and output stay in the cache from one step to the
+   next.
 2. **One block a core** (1.6 to 1.9 on two, `workers.py`). Threads share the batch, each with its own buffers and with
    BLAS on one thread; a single picture is one block.
 3. **Fewer products** (1.1 to 1.3; more where BLAS is slow) for 3×3 kernels with stride 1 and many channels: 16 for
