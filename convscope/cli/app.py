@@ -208,7 +208,7 @@ def prove(
     ] = "64",
     gradients: Annotated[
         bool,
-        typer.Option("--gradients", help="Go backward too, on 16 pictures: gradients, optimiser steps, Grad-CAM."),
+        typer.Option("--gradients", help="Go backward too, on up to 16 pictures: gradients, steps, Grad-CAM."),
     ] = False,
     data_dir: DataDir = None,
     json: Json = False,
