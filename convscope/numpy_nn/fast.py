@@ -17,8 +17,9 @@ says on which shapes; docs/numpy_nn.md has the whole table):
    view, not a copy. The product with each kernel row is one BLAS call, their sum the convolution.
 6. **No padding** (1.0 to 1.1). The zeros around the pictures are written into the buffer once; each block overwrites
    the rest.
-7. **The smaller side is unrolled** (dL/dx of a first layer: 0.9 to 1.1 with AVX-512, 1.5 with AVX2). That is a convolution
-   of dy, with stride 1, or columns that are added up where they came from: the first unrolls dy, the second dx.
+7. **The smaller side is unrolled** (dL/dx of a first layer: 0.9 to 1.1 with AVX-512, 1.5 with AVX2). That is a
+   convolution of dy, with stride 1, or columns that are added up where they came from: the first unrolls dy, the second
+   dx.
 """
 
 from collections.abc import Iterable, Iterator
