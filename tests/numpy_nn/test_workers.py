@@ -85,8 +85,15 @@ def test_work_within_work_ends():
 
 
 def test_error_handling_of_numpy_holds_in_every_thread():
+    both = threading.Barrier(2)  # or one of them might do all the work
+
+    def work(starts):
+        both.wait(20)
+        return [np.float32(3e38) * np.float32(10) + start for start in (-1, *starts)]
+
     with threadpool_limits(2, user_api="blas"), np.errstate(over="ignore"):
-        parts = share(lambda starts: [np.float32(3e38) * np.float32(10) + start for start in starts], 64, 1, MUCH)
+        parts = share(work, 64, 1, MUCH)
+    assert len(parts) == 2
     assert np.isinf(list(chain(*parts))).all()
 
 
