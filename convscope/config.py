@@ -28,8 +28,8 @@ class Section(BaseModel):
 class AugmentConfig(Section):
     """How training pictures are varied; 0 or false switches a part off."""
 
-    flip: bool = False
-    """Mirror left-right with probability 1/2."""
+    flip: bool | Literal["alternating"] = False
+    """Mirror left-right with probability 1/2; `alternating` mirrors in turn, so that two epochs show both."""
     crop: Count = Field(0, ge=0)
     """Pad by so many reflected pixels a side, then cut the original size out at a random place."""
     brightness: float = Field(0.0, ge=0, le=1)
@@ -118,6 +118,14 @@ class TrainConfig(Section):
     """The largest learning rate of the run."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of `sgd` and `muon`."""
+    others_lr: float = Field(1.0, gt=0)
+    """Of `muon`: the learning rate of biases, BatchNorm and the last layer, as a share of `lr`."""
+    newton_schulz: Count = Field(5, ge=1)
+    """Of `muon`: iterations that orthogonalise a step; fewer are faster and less exact."""
+    fixed_norm: bool = False
+    """Of `muon`: keep every kernel at one norm, so that `lr` alone says how far it turns; where BatchNorm follows."""
+    sizes: tuple[Annotated[int, Strict(), Field(ge=1)], ...] | None = None
+    """Heights that training pictures are scaled to, in turn for an equal share of the epochs; null is the full size."""
     weight_decay: float = Field(5e-4, ge=0)
     """On kernels and matrices only, not on biases and BatchNorm."""
     schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"

@@ -146,7 +146,7 @@ def _residual(module: layers.Residual, name: str) -> numpy_nn.Layer:
     return numpy_nn.Residual(branch, shortcut)
 
 
-@converts(layers.Conv2D, nn.Conv2d)
+@converts(layers.Conv2D, layers.Whitening, nn.Conv2d)
 def _conv2d(module: layers.Conv2D | nn.Conv2d, name: str) -> numpy_nn.Layer:
     more: dict[str, Any] = {}
     if isinstance(module, nn.Conv2d):
@@ -192,6 +192,12 @@ def _torch_average_pool(module: nn.AvgPool2d, name: str) -> numpy_nn.Layer:
 def _global_average_pool(module: nn.AdaptiveAvgPool2d, name: str) -> numpy_nn.Layer:
     require(module, name, output_size=(1, (1, 1)))
     return numpy_nn.GlobalAveragePool2D()
+
+
+@converts(nn.AdaptiveMaxPool2d)
+def _global_max_pool(module: nn.AdaptiveMaxPool2d, name: str) -> numpy_nn.Layer:
+    require(module, name, output_size=(1, (1, 1)), return_indices=False)
+    return numpy_nn.GlobalMaxPool2D()
 
 
 @converts(nn.Flatten)

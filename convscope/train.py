@@ -15,6 +15,7 @@ from convscope.runs.claim import claimed, free_folder, held
 from convscope.runs.environment import resume_command
 from convscope.runs.finish import finish
 from convscope.training import Epoch, fit
+from convscope.training.allocator import memory_kept
 from convscope.training.interrupt import StopSignals, resumable
 from convscope.training.job import Augment, Job, out_of_patience, prepare
 from convscope.training.progress import Progress
@@ -50,10 +51,11 @@ def train(
     config = recipe if isinstance(recipe, RunConfig) else load_config(recipe)
     config = override(config, {key.replace("__", "."): value for key, value in overrides.items()})
     folder = free_folder(out, config)
-    job = prepare(config, data_dir, augment)
-    with job.state.arithmetic.on_threads(), claimed(folder, config), resumable(folder):
-        begin(job, folder)
-        return carry_out(job, folder, [], progress)
+    with memory_kept():
+        job = prepare(config, data_dir, augment)
+        with job.state.arithmetic.on_threads(), claimed(folder, config), resumable(folder):
+            begin(job, folder)
+            return carry_out(job, folder, [], progress)
 
 
 def resume(
@@ -88,7 +90,7 @@ def resume(
         if progress:
             print(f"{folder} is finished; nothing is left to do", file=sys.stderr)
         return load_run(folder)
-    with held(folder, "or end that process"), resumable(folder):
+    with memory_kept(), held(folder, "or end that process"), resumable(folder):
         if (folder / MANIFEST).exists():  # another process finished it meanwhile
             return load_run(folder)
         job, rows = take_up(folder, own, data_dir, augment)

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.layers import AveragePool2D, Conv2D, Flatten, MaxPool2D, Residual, flatten, relu, tanh
+from convscope.layers import AveragePool2D, Conv2D, Flatten, MaxPool2D, Residual, Whitening, flatten, relu, tanh
 
 
 def gradients(layer: nn.Module, x: Tensor, seed: int = 1) -> list[Tensor]:
@@ -93,3 +94,40 @@ def test_functions() -> None:
     assert torch.equal(tanh(x), x.tanh())
     assert torch.equal(flatten(x), x.reshape(2, 60))
     assert torch.equal(Flatten()(x), x.reshape(2, 60))
+
+
+def test_whitening_makes_the_channels_uncorrelated_and_equally_strong() -> None:
+    images = smooth(600, 9, 7)
+    layer = Whitening(3)
+    layer.fit(images)
+    y = layer(images)
+    assert y.shape == (600, 24, 8, 6)
+    torch.testing.assert_close(y[:, 12:], -y[:, :12])
+    flat = y[:, :12].transpose(0, 1).flatten(1).double()
+    found = flat @ flat.T / flat.shape[1]
+    patches = F.unfold(images.double(), 2).transpose(0, 1).flatten(1)
+    strengths = torch.linalg.eigvalsh(patches @ patches.T / patches.shape[1]).flip(0)
+    expected = strengths / (strengths + 5e-4)  # 1 but for directions in which next to nothing happens
+    assert expected[0] > 0.99
+    assert expected[-1] < 0.9
+    torch.testing.assert_close(found, torch.diag(expected), rtol=0, atol=1e-4)
+
+
+def test_whitening_is_fixed_and_comes_out_the_same_again() -> None:
+    images = smooth(30, 5, 5)
+    first, second = Whitening(3), Whitening(3)
+    first.fit(images)
+    second.fit(images)
+    assert torch.equal(first.weight, second.weight)
+    assert not first.weight.requires_grad
+    second.fit(images[:10])
+    assert not torch.equal(first.weight, second.weight)
+
+
+def smooth(n: int, height: int, width: int) -> torch.Tensor:
+    """Pictures whose neighbouring pixels and channels say nearly the same, as photographs do, (N, 3, H, W)."""
+    generator = torch.Generator().manual_seed(5)
+    rough = torch.randn(n, 1, height + 4, width + 4, generator=generator)
+    return F.avg_pool2d(rough, 5, stride=1) * torch.tensor([5.0, 4.0, 4.5]).view(1, 3, 1, 1) + 0.03 * torch.randn(
+        n, 3, height, width, generator=generator
+    )

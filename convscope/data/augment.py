@@ -185,7 +185,7 @@ def build_augment(
     mean: float | Sequence[float] = 0.5,
     extra: Transform | None = None,
 ) -> Compose | None:
-    """What the configuration says, as one transform; None if that is nothing.
+    """What the configuration says, as one transform; None if that is nothing. Mirroring in turn is not part of it.
 
     In this order: crop, flip, colour, cutout, so that neither mirrored borders nor colours touch the square.
 
@@ -205,7 +205,7 @@ def build_augment(
     transforms: list[Transform] = []
     if config.crop:
         transforms.append(RandomCrop(config.crop))
-    if config.flip:
+    if config.flip is True:  # in turn is the batches' business: it depends on the picture and the epoch
         transforms.append(RandomFlip())
     if config.brightness or config.contrast or config.saturation:
         transforms.append(ColorJitter(config.brightness, config.contrast, config.saturation))

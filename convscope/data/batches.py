@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,6 +48,9 @@ class Batches:
             layer of which it sees one value a channel.
         seed: of order and augmentation.
         augment: called as ``augment(images, generator)`` on uint8 training batches (N, C, H, W).
+        mirror_in_turn: mirror one random half of the pictures in even epochs and the other half in odd ones: over two
+            epochs both sides of each are seen, which chance often fails to show (Jordan 2024, section 3.6).
+        sizes: (height, width) to which training batches are scaled, for each epoch; () leaves the pictures' own.
         device: where the batches go.
 
     Raises:
@@ -63,14 +67,18 @@ class Batches:
         batch_size: int,
         seed: int,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        mirror_in_turn: bool = False,
+        sizes: Sequence[tuple[int, int]] = (),
         device: str | torch.device = "cpu",
     ) -> None:
         if len(train) < 2 or batch_size < 2:
             raise UsageError(f"training needs at least 2 pictures, and 2 in a batch; got {len(train)} and {batch_size}")
         self.mean, self.std = tuple(mean), tuple(std)
         self.batch_size, self.seed, self.augment, self.device = batch_size, seed, augment, device
+        self.sizes = tuple(sizes)
         self._images, self._labels = _tensor(train.images), _tensor(train.labels)
         self._val = val
+        self._mirrored = self._half() if mirror_in_turn else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -92,10 +100,23 @@ class Batches:
             end = len(order) if step == steps - 1 else (step + 1) * self.batch_size
             chosen = order[step * self.batch_size : end]
             images = self._images[chosen].to(self.device)
+            if self._mirrored is not None:
+                turned = (self._mirrored[chosen] ^ bool(epoch % 2)).to(self.device)
+                images = torch.where(turned.view(-1, 1, 1, 1), images.flip(-1), images)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(derive_seed("augment", self.seed, epoch, step))
                 images = self.augment(images, generator)
-            yield preprocess(images, self.mean, self.std), self._labels[chosen].to(self.device)
+            yield self._scaled(preprocess(images, self.mean, self.std), epoch), self._labels[chosen].to(self.device)
+
+    def _scaled(self, images: Tensor, epoch: int) -> Tensor:
+        if not self.sizes or tuple(images.shape[2:]) == self.sizes[epoch]:
+            return images
+        return F.interpolate(images, self.sizes[epoch], mode="bilinear", align_corners=False, antialias=True)
+
+    def _half(self) -> Tensor:
+        """Which pictures are mirrored in even epochs, bool (N,)."""
+        rng = np.random.default_rng(derive_seed("mirror", self.seed))
+        return torch.from_numpy(rng.random(len(self._labels)) < 0.5)
 
     def order(self, epoch: int) -> Tensor:
         """The order in which `epoch` goes through the training pictures: their indices, int64 (N,)."""

@@ -1,7 +1,7 @@
 """build_model: a name and options -> the network, or one line that says what the model takes."""
 
 import inspect
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 from convscope.errors import UsageError
 from convscope.models.base import ImageClassifier, Shape
@@ -16,6 +16,7 @@ def build_model(name: str, in_shape: Shape, num_classes: int, **options: Any) ->
     """
     model = MODELS.load(name)
     known = list(inspect.signature(model).parameters.values())[2:]  # after in_shape, num_classes
+    hints = get_type_hints(model.__init__)
     names = [parameter.name for parameter in known]
     for option in options:
         if option not in names:
@@ -23,6 +24,8 @@ def build_model(name: str, in_shape: Shape, num_classes: int, **options: Any) ->
             raise UsageError(f"{name} has no option {option!r}{choices}")
     for parameter in known:
         value, expected = options.get(parameter.name, parameter.default), type(parameter.default)
+        if (allowed := get_args(hints[parameter.name])) and value not in allowed:
+            raise UsageError(f"{name}: {parameter.name} must be one of {', '.join(allowed)}, got {value!r}")
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise UsageError(f"{name}: {parameter.name} must be {expected.__name__}, got {value!r}")
         if expected is int and value < 1:

@@ -1,8 +1,10 @@
 """TinyResNet (after He et al. 2016): two groups of residual blocks; (N, C, H, W) pictures in, logits out."""
 
+from typing import Literal
+
 from torch import nn
 
-from convscope.layers import Conv2D, Flatten, MaxPool2D, Residual
+from convscope.layers import Conv2D, Flatten, MaxPool2D, Residual, Whitening
 from convscope.models.base import ImageClassifier, NamedLayers, Shape, check_shape, named
 
 
@@ -36,42 +38,90 @@ class ResidualBlock(NamedLayers):
         )
 
 
-class TinyResNet(ImageClassifier):
-    """A 3×3 stem, two groups of two residual blocks, global average pooling and a linear head.
+class PooledGroup(NamedLayers):
+    """A convolution that widens, 2×2 max pooling, and one residual sum: (N, C, H, W) -> (N, O, H // 2, W // 2).
 
-    The second group halves the picture and doubles the channels. Any size of picture works of
-    which the stem's pooling leaves something.
+    All but one convolution see a quarter of the places, and no projection is needed: the cheap way down of networks
+    made for speed (Page 2018, "How to train your ResNet"; Jordan 2024, section 3.1).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, skip: bool = True) -> None:
+        down = named(
+            conv=Conv2D(in_channels, out_channels, 3, padding=1, bias=False),
+            pool=MaxPool2D(2),
+            norm=nn.BatchNorm2d(out_channels),
+            relu=nn.ReLU(),
+        )
+        branch = nn.Sequential(
+            named(conv=Conv2D(out_channels, out_channels, 3, padding=1, bias=False), norm=nn.BatchNorm2d(out_channels))
+        )
+        super().__init__(
+            named(down=nn.Sequential(down), **{"sum": Residual(branch)} if skip else {"branch": branch}, relu=nn.ReLU())
+        )
+
+
+class TinyResNet(ImageClassifier):
+    """A 3×3 stem, two residual groups, global pooling and a linear head.
+
+    By default as in the textbook: two blocks a group, the second group halves the picture and doubles the channels,
+    and the mean over all places goes to the head. Any size of picture works of which the pooling leaves something.
 
     Args:
-        base_channels: channels of the stem and of the first group.
+        base_channels: channels of the stem.
+        widen1, widen2: channels of the groups, in multiples of those.
+        stem: ``"plain"``, or ``"whitening"``: a fixed `Whitening` layer and a ReLU before the 3×3 convolution.
         stem_pool: max pooling after the stem by this factor; 1 is none, as in the paper for CIFAR-10. With 2 the groups
             see a quarter of the places, so that twice the channels cost the same.
+        groups: ``"blocks"``, two `ResidualBlock`s each, or ``"pooled"``, a `PooledGroup` each; then the stem too pools
+            before it normalises.
+        head_pool: over all places, the ``"mean"`` or the ``"max"``.
         skip: False removes every shortcut.
     """
 
     def __init__(
-        self, in_shape: Shape, num_classes: int, base_channels: int = 32, stem_pool: int = 1, skip: bool = True
+        self,
+        in_shape: Shape,
+        num_classes: int,
+        base_channels: int = 32,
+        widen1: int = 1,
+        widen2: int = 2,
+        stem: Literal["plain", "whitening"] = "plain",
+        stem_pool: int = 1,
+        groups: Literal["blocks", "pooled"] = "blocks",
+        head_pool: Literal["mean", "max"] = "mean",
+        skip: bool = True,
     ) -> None:
-        in_shape = check_shape("TinyResNet", in_shape, num_classes, smallest=stem_pool)
-        stem = named(
-            conv=Conv2D(in_shape[0], base_channels, 3, padding=1, bias=False),
-            norm=nn.BatchNorm2d(base_channels),
-            relu=nn.ReLU(),
-        )
-        if stem_pool > 1:
-            stem["pool"] = MaxPool2D(stem_pool)
+        smallest = stem_pool * (4 if groups == "pooled" else 1) + (stem == "whitening")
+        in_shape = check_shape("TinyResNet", in_shape, num_classes, smallest)
+        first = _stem(in_shape[0], base_channels, stem, stem_pool, pool_first=groups == "pooled")
+        wide1, wide2 = widen1 * base_channels, widen2 * base_channels
+        if groups == "pooled":
+            group1: nn.Module = PooledGroup(base_channels, wide1, skip)
+            group2: nn.Module = PooledGroup(wide1, wide2, skip)
+        else:
+            group1 = nn.Sequential(
+                ResidualBlock(base_channels, wide1, skip=skip), ResidualBlock(wide1, wide1, skip=skip)
+            )
+            group2 = nn.Sequential(ResidualBlock(wide1, wide2, 2, skip), ResidualBlock(wide2, wide2, skip=skip))
         layers = named(
-            stem=nn.Sequential(stem),
-            group1=nn.Sequential(
-                ResidualBlock(base_channels, base_channels, skip=skip),
-                ResidualBlock(base_channels, base_channels, skip=skip),
-            ),
-            group2=nn.Sequential(
-                ResidualBlock(base_channels, 2 * base_channels, stride=2, skip=skip),
-                ResidualBlock(2 * base_channels, 2 * base_channels, skip=skip),
-            ),
-            pool=nn.AdaptiveAvgPool2d(1),
+            stem=first,
+            group1=group1,
+            group2=group2,
+            pool=nn.AdaptiveMaxPool2d(1) if head_pool == "max" else nn.AdaptiveAvgPool2d(1),
             flatten=Flatten(),
-            head=nn.Linear(2 * base_channels, num_classes),
+            head=nn.Linear(wide2, num_classes),
         )
         super().__init__(in_shape, num_classes, layers)
+
+
+def _stem(in_channels: int, out_channels: int, kind: str, pool: int, pool_first: bool) -> nn.Sequential:
+    """The first layers: (N, C, H, W) -> (N, O, H // P, W // P), a row and a column less behind `Whitening`."""
+    layers = named()
+    if kind == "whitening":
+        layers["whitening"] = whitening = Whitening(in_channels)
+        layers["relu0"] = nn.ReLU()
+        in_channels = whitening.out_channels
+    layers["conv"] = Conv2D(in_channels, out_channels, 3, padding=1, bias=False)
+    rest = named(norm=nn.BatchNorm2d(out_channels), relu=nn.ReLU())
+    pooling = named(pool=MaxPool2D(pool)) if pool > 1 else named()
+    return nn.Sequential(layers | (pooling | rest if pool_first else rest | pooling))

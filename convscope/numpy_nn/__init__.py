@@ -11,7 +11,7 @@ from convscope.numpy_nn.linear import Flatten, Linear
 from convscope.numpy_nn.loss import CrossEntropyLoss
 from convscope.numpy_nn.muon import Muon
 from convscope.numpy_nn.naive import conv2d_naive
-from convscope.numpy_nn.pool import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from convscope.numpy_nn.pool import AveragePool2D, GlobalAveragePool2D, GlobalMaxPool2D, MaxPool2D
 from convscope.numpy_nn.sequential import Residual, Sequential
 from convscope.numpy_nn.sgd import SGD
 
@@ -26,6 +26,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAveragePool2D",
+    "GlobalMaxPool2D",
     "Layer",
     "Linear",
     "MaxPool2D",

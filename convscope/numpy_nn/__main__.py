@@ -196,12 +196,8 @@ def cases(rng: np.random.Generator) -> list[Case]:
             maps,
             lambda f, x, p: f.avg_pool2d(x, 3, padding=1, count_include_pad=False),
         ),
-        Case(
-            "GlobalAveragePool2D",
-            ours.GlobalAveragePool2D(),
-            maps,
-            lambda f, x, p: f.adaptive_avg_pool2d(x, 1),
-        ),
+        Case("GlobalAveragePool2D", ours.GlobalAveragePool2D(), maps, lambda f, x, p: f.adaptive_avg_pool2d(x, 1)),
+        Case("GlobalMaxPool2D", ours.GlobalMaxPool2D(), maps, lambda f, x, p: f.adaptive_max_pool2d(x, 1)),
         Case(
             "BatchNorm2D, training",
             ours.BatchNorm2D(6),

@@ -29,6 +29,9 @@ class Muon(Optimizer):
         momentum: μ, 0 to 1.
         weight_decay: λ, on the parameters named by `decayed`.
         decayed: names in `params`; None is all of them.
+        others_lr: the learning rate of what is no kernel, as a share of η.
+        iterations: of Newton and Schulz; fewer are faster and less exact.
+        fixed_norm: scale a kernel to the norm √O before each step.
 
     Attributes:
         state: v under the parameters' names.
@@ -50,26 +53,34 @@ class Muon(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         decayed: Collection[str] | None = None,
+        others_lr: float = 1.0,
+        iterations: int = ITERATIONS,
+        fixed_norm: bool = False,
     ) -> None:
         super().__init__(params, lr, weight_decay, decayed)
         self.momentum = number("Muon", "momentum", momentum, at_most=1)
+        self.others_lr = number("Muon", "others_lr", others_lr)
+        self.iterations, self.fixed_norm = iterations, fixed_norm
 
     def _move(self, name: str, parameter: Array, gradient: Array) -> None:
         velocity = self.state.setdefault(name, np.zeros_like(gradient))
         velocity *= self.momentum
         velocity += gradient
         direction = gradient + self.momentum * velocity
+        lr = self.lr * (1.0 if parameter.ndim == 4 else self.others_lr)
         if parameter.ndim == 4:
+            if self.fixed_norm:
+                parameter *= len(parameter) ** 0.5 / np.linalg.norm(parameter)
             matrix = direction.reshape(len(direction), -1)  # (O, C·KH·KW)
             longest = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
             with blas_alone():
-                direction = (longest * orthogonalize(matrix)).reshape(parameter.shape)
+                direction = (longest * orthogonalize(matrix, self.iterations)).reshape(parameter.shape)
         if name in self.decayed:
-            parameter *= 1 - self.lr * self.weight_decay
-        parameter -= self.lr * direction
+            parameter *= 1 - lr * self.weight_decay
+        parameter -= lr * direction
 
 
-def orthogonalize(matrix: NDArray[Any]) -> NDArray[Any]:
+def orthogonalize(matrix: NDArray[Any], iterations: int = ITERATIONS) -> NDArray[Any]:
     """Roughly UVᵀ where `matrix` = USVᵀ: each singular value that is not nearly 0 goes to 0.7 .. 1.2; (M, N) -> (M, N).
 
     By Newton-Schulz iteration, which needs products only: X ← aX + (bA + cA²) X with A = XXᵀ.
@@ -78,7 +89,7 @@ def orthogonalize(matrix: NDArray[Any]) -> NDArray[Any]:
     tall = matrix.shape[0] > matrix.shape[1]
     x: NDArray[Any] = matrix.T if tall else matrix  # the smaller of XXᵀ and XᵀX
     x = x / (np.linalg.norm(x) + 1e-7)  # no singular value is above 1
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
     return x.T if tall else x

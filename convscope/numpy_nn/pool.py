@@ -221,6 +221,22 @@ class AveragePool2D(_Pool2D):
         return extent
 
 
+class GlobalMaxPool2D(MaxPool2D):
+    """The largest value of each feature map: (N, C, H, W) -> (N, C, 1, 1); max pooling by one window over all of it.
+
+    >>> print(GlobalMaxPool2D()(np.array([[[[1.0, 3], [5, 4]]]])))
+    [[[[5.]]]]
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def _forward(self, x: Array) -> Array:
+        check_images("GlobalMaxPool2D", x)
+        self.kernel_size = self.stride = x.shape[2], x.shape[3]
+        return super()._forward(x)
+
+
 class GlobalAveragePool2D(Layer):
     """The mean of each feature map: (N, C, H, W) -> (N, C, 1, 1) (Lin, Chen & Yan 2013, section 3.2).
 

@@ -90,7 +90,7 @@ def compare_gradients(twins: Twins, batch: Batch) -> tuple[Difference, ...]:
 def torch_gradients(model: nn.Module, batch: Batch) -> dict[str, Array]:
     """By autograd: the gradient of the input, under "input", and of every parameter under its name."""
     x = torch.from_numpy(batch.x).requires_grad_()
-    parameters = dict(model.named_parameters())
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     with torch.enable_grad():
         loss = F.cross_entropy(model(x), torch.from_numpy(batch.labels), label_smoothing=batch.config.label_smoothing)
         found = torch.autograd.grad(loss, [x, *parameters.values()], materialize_grads=True)
@@ -114,16 +114,18 @@ def compare_steps(twins: Twins, batch: Batch, optimizer: type[SGD] = SGD) -> tup
     config = batch.config
     before = torch_state(twins.model)
     theirs = torch_sgd(twins.model, config)
-    params = twins.network.params
+    learned = [name for name, parameter in twins.model.named_parameters() if parameter.requires_grad]
+    arrays = named_arrays(twins.network, lambda layer: layer.params)
+    params = {name: arrays[name] for name in learned}
     decayed = [name for name, value in params.items() if value.ndim > 1]
     ours = optimizer(params, config.lr, config.momentum, config.momentum > 0, config.weight_decay, decayed)
     for _ in range(STEPS):
         found = torch_gradients(twins.model, batch)
-        for name, parameter in twins.model.named_parameters():
-            parameter.grad = torch.from_numpy(found[name])
+        for name in learned:
+            twins.model.get_parameter(name).grad = torch.from_numpy(found[name])
         theirs.step()
         numpy_gradients(twins.network, batch)
-        ours.step(twins.network.grads)
+        ours.step(named_arrays(twins.network, lambda layer: layer.grads))
     mine = numpy_state(twins.network)
     compared = []
     for name, value in torch_state(twins.model).items():
@@ -136,8 +138,9 @@ def compare_steps(twins: Twins, batch: Batch, optimizer: type[SGD] = SGD) -> tup
 
 def torch_sgd(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
     """PyTorch's SGD as `training.optimizers`, which this room does not import, sets it up; a test holds both equal."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    offsets = [p for p in model.parameters() if p.ndim <= 1]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    weights = [p for p in learned if p.ndim > 1]
+    offsets = [p for p in learned if p.ndim <= 1]
     return torch.optim.SGD(
         [{"params": weights, "weight_decay": config.weight_decay}, {"params": offsets, "weight_decay": 0.0}],
         lr=config.lr,

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from convscope.config import DataConfig, RunConfig
+from convscope.config import DataConfig, RunConfig, TrainConfig
 from convscope.data import ImageSet, hold_out, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, seeded
 from convscope.errors import UsageError
+from convscope.layers import Whitening
 from convscope.models import build_model
+from convscope.models.base import ImageClassifier, layer_shapes
 from convscope.pictures import DEFAULT_CROP, Crop
+from convscope.preprocess import preprocess
 from convscope.runs.checkpoint import FORMAT
 from convscope.training.choose import Measured, choose
 from convscope.training.device import choose_device
@@ -21,6 +25,7 @@ from convscope.training.fit import Epoch, TrainState
 from convscope.training.precision import Arithmetic
 
 Augment = Callable[..., Tensor]
+SEEN = 5000  # pictures that fixed first layers are computed from
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +111,53 @@ def prepare(
         batch_size=settings.batch_size,
         seed=settings.seed,
         augment=build_augment(config.data.augment, training.shape[1:], mean, augment),
+        mirror_in_turn=config.data.augment.flip == "alternating",
+        sizes=epoch_sizes(settings, training.shape[1:]),
         device=device,
     )
     with seeded(settings.seed):
         model = build_model(config.model.name, training.shape, len(training.classes), **config.model.options)
+    check_sizes(model, batches)
+    for layer in model.modules():
+        if isinstance(layer, Whitening):
+            layer.fit(preprocess(torch.from_numpy(training.images[:SEEN]), mean, std))
     step_seconds: Measured = {}
     if arithmetic is None:
         arithmetic, step_seconds = choose(settings, device, model, lambda: next(batches.train(0)))
     state = TrainState(model, settings, training.shape, len(training.classes), arithmetic)
     where = None if data_dir is None else str(Path(data_dir).resolve())
     return Job(config, where, training, validation, test, batches, state, step_seconds)
+
+
+def epoch_sizes(settings: TrainConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
+    """(height, width) of the training pictures in each epoch; [] where they keep their own, `full`.
+
+    Raises:
+        UsageError: the last size is not the pictures' own, which is what the network will be used on.
+    """
+    height, width = full
+    if settings.sizes is None:
+        return []
+    if not settings.sizes or settings.sizes[-1] != height or len(settings.sizes) > settings.epochs:
+        raise UsageError(
+            f"train.sizes={list(settings.sizes)}: expected at most one for each of the {settings.epochs} epochs, the "
+            f"last of them the pictures' own height, {height}"
+        )
+    turns = [settings.sizes[epoch * len(settings.sizes) // settings.epochs] for epoch in range(settings.epochs)]
+    return [(turn, max(1, round(turn * width / height))) for turn in turns]
+
+
+def check_sizes(model: ImageClassifier, batches: Batches) -> None:
+    """UsageError where the network cannot take pictures of every size that they will have."""
+    for size in dict.fromkeys(batches.sizes):
+        try:
+            layer_shapes(model, (model.in_shape[0], *size))
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"train.sizes: {type(model).__name__} cannot take pictures of {size[0]}×{size[1]} ({reason}); it needs "
+                "global pooling before its last layer, as tiny-resnet has it"
+            ) from None
 
 
 def picture_settings(pictures: ImageSet, crop: Crop | None) -> dict[str, Any]:

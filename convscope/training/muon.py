@@ -26,10 +26,25 @@ class Muon(torch.optim.Optimizer):
         params: parameters, or groups of them; a group's ``weight_decay`` is λ, decoupled (Loshchilov & Hutter 2019).
         lr: η.
         momentum: μ.
+        others_lr: the learning rate of what is no kernel, as a share of η.
+        iterations: of Newton and Schulz; fewer are faster and less exact.
+        fixed_norm: before each step a kernel is scaled to the norm √O, so that η alone says how far it turns. Behind
+            BatchNorm the scale of a kernel means nothing (Jordan 2024, airbench94_muon).
+        dtype: in which numbers the iteration computes, if not in the parameter's own; bfloat16 is exact enough.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.9) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        momentum: float = 0.9,
+        others_lr: float = 1.0,
+        iterations: int = ITERATIONS,
+        fixed_norm: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
+        self.others_lr, self.iterations, self.fixed_norm, self.dtype = others_lr, iterations, fixed_norm, dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -45,14 +60,18 @@ class Muon(torch.optim.Optimizer):
             state["momentum_buffer"] = torch.zeros_like(p)
         velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         direction = gradient.add(velocity, alpha=group["momentum"])
+        lr = group["lr"] * (1.0 if p.ndim == 4 else self.others_lr)
         if p.ndim == 4:
+            if self.fixed_norm:
+                p.mul_(len(p) ** 0.5 / p.norm())
             matrix = direction.flatten(1)  # (O, C·KH·KW)
             rows, columns = matrix.shape
-            direction = max(1, rows / columns) ** 0.5 * orthogonalize(matrix).view_as(p)
-        p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction, alpha=group["lr"])
+            matrix = orthogonalize(matrix.to(self.dtype or p.dtype), self.iterations).to(p.dtype)
+            direction = max(1, rows / columns) ** 0.5 * matrix.view_as(p)
+        p.mul_(1 - lr * group["weight_decay"]).sub_(direction, alpha=lr)
 
 
-def orthogonalize(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Roughly UVᵀ where `matrix` = USVᵀ: each singular value that is not nearly 0 goes to 0.7 .. 1.2; (M, N) -> (M, N).
 
     By Newton-Schulz iteration, which needs products only: X ← aX + (bA + cA²) X with A = XXᵀ.
@@ -61,7 +80,7 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.mT if tall else matrix  # the smaller of XXᵀ and XᵀX
     x = x / (x.norm() + 1e-7)  # no singular value is above 1
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
     return x.mT if tall else x

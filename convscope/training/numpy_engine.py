@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.config import TrainConfig
-from convscope.convert import leaves, numpy_state, to_numpy
+from convscope.convert import leaves, named_arrays, numpy_state, to_numpy
 from convscope.numpy_nn import SGD, Adam, BatchNorm2D, CrossEntropyLoss, Dropout, Muon
 from convscope.numpy_nn.optimizer import Optimizer
 from convscope.numpy_nn.shapes import Array
@@ -26,7 +26,8 @@ class NumPyEngine:
         self.network = to_numpy(self.model)
         self.dtype = np.float64 if arithmetic.precision == "float64" else np.float32
         self.loss = CrossEntropyLoss(config.label_smoothing)
-        self.optimizer = make_optimizer(self.network.params, config)
+        self.config = config
+        self.optimizer = make_optimizer(self._learned(), config)
 
     def step(self, images: Tensor, labels: Tensor, lr: float, seed: int) -> tuple[float, int]:
         """Forward, backward, update; (mean loss, correct predictions)."""
@@ -39,7 +40,7 @@ class NumPyEngine:
         loss = float(self.loss(logits, labels.numpy()))
         self.network.backward(self.loss.backward())
         self.optimizer.lr = lr
-        self.optimizer.step(self.network.grads)
+        self.optimizer.step(named_arrays(self.network, lambda layer: layer.grads))
         return loss, int((logits.argmax(axis=1) == labels.numpy()).sum())
 
     def measure(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
@@ -63,7 +64,14 @@ class NumPyEngine:
             ours.params.update(theirs.params)
             if isinstance(ours, BatchNorm2D) and isinstance(theirs, BatchNorm2D):
                 ours.running_mean, ours.running_var = theirs.running_mean, theirs.running_var
+        self.optimizer = make_optimizer(self._learned(), self.config)
         self.optimizer.state = {name: value.numpy().copy() for name, value in state["optimizer_state"].items()}
+
+    def _learned(self) -> dict[str, Array]:
+        """The network's parameters themselves, in the model's names, without those that need no gradient."""
+        fixed = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        params = named_arrays(self.network, lambda layer: layer.params)
+        return {name: value for name, value in params.items() if name not in fixed}
 
     def _array(self, images: Tensor) -> Array:
         return images.numpy().astype(self.dtype, copy=False)
@@ -75,6 +83,15 @@ def make_optimizer(params: Any, config: TrainConfig) -> Optimizer:
     if config.optimizer == "sgd":
         return SGD(params, config.lr, config.momentum, config.momentum > 0, config.weight_decay, decayed)
     if config.optimizer == "muon":
-        return Muon(params, config.lr, config.momentum, config.weight_decay, decayed)
+        return Muon(
+            params,
+            config.lr,
+            config.momentum,
+            config.weight_decay,
+            decayed,
+            config.others_lr,
+            config.newton_schulz,
+            config.fixed_norm,
+        )
     decoupled = config.optimizer == "adamw"
     return Adam(params, config.lr, weight_decay=config.weight_decay, decoupled=decoupled, decayed=decayed)

@@ -19,7 +19,7 @@ class TorchEngine:
         self.model = arithmetic.prepare(model)
         self.arithmetic = arithmetic
         self.label_smoothing = config.label_smoothing
-        self.optimizer = make_optimizer(self.model, config)
+        self.optimizer = make_optimizer(self.model, config, half=arithmetic.precision == "bfloat16")
         self.scaler = arithmetic.scaler()
 
     def step(self, images: Tensor, labels: Tensor, lr: float, seed: int) -> tuple[float, int]:

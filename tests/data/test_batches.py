@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.data import Batches, Compose, Cutout, ImageSet, RandomCrop, RandomFlip, derive_seed, evaluation_batches
@@ -170,3 +171,35 @@ def test_seeds_of_different_purposes_have_nothing_in_common() -> None:
     assert all(0 <= seed < 2**64 for seed in seeds)
     assert derive_seed(7, np.int64(3)) == derive_seed(7, 3)
     torch.Generator().manual_seed(max(seeds))
+
+
+def test_mirroring_in_turn_shows_both_sides_of_every_picture() -> None:
+    pictures = make(40)
+    found = Batches(pictures, mean=MEAN, std=STD, batch_size=7, seed=3, mirror_in_turn=True)
+    seen: dict[int, list[bool]] = {}
+    for epoch in (0, 1, 2, 5):
+        for images, labels in found.train(epoch):
+            plain, mirrored = normalised(pictures, labels), normalised(pictures, labels)[..., ::-1]
+            for image, label, one, other in zip(images.numpy(), labels.tolist(), plain, mirrored, strict=True):
+                turned = bool(np.allclose(image, other, atol=1e-5))
+                assert turned or np.allclose(image, one, atol=1e-5)
+                seen.setdefault(label, []).append(turned)
+    assert all(turns == [turns[0], not turns[0], turns[0], not turns[0]] for turns in seen.values())
+    assert 10 < sum(turns[0] for turns in seen.values()) < 30
+    other = Batches(pictures, mean=MEAN, std=STD, batch_size=7, seed=4, mirror_in_turn=True)
+    assert not torch.equal(next(found.train(0))[0].sort().values, next(other.train(0))[0].sort().values)
+
+
+def test_pictures_grow_from_epoch_to_epoch() -> None:
+    sizes = [(3, 4), (3, 4), (6, 8)]
+    found = Batches(make(9), make(4, seed=1), mean=MEAN, std=STD, batch_size=5, seed=3, sizes=sizes)
+    for epoch, size in enumerate(sizes):
+        for images, labels in found.train(epoch):
+            assert tuple(images.shape[2:]) == size
+            full = torch.from_numpy(normalised(make(9), labels)).float()
+            if size == (3, 4):  # each value is of a neighbourhood of its own, and their mean that of the picture
+                middle = F.avg_pool2d(full, 2)
+                assert torch.corrcoef(torch.stack([images.flatten(), middle.flatten()]))[0, 1] > 0.9
+            else:
+                torch.testing.assert_close(images, full, atol=1e-5, rtol=0)
+    assert all(tuple(images.shape[2:]) == (6, 8) for images, _ in found.val())

@@ -141,10 +141,16 @@ def test_a_residual_block_with_zeroed_branch_passes_its_input() -> None:
     [
         (("lenet", (1, 28, 28), 10, {}), "unknown model 'lenet'; choose from lenet5"),
         (("lenet5", (1, 28, 28), 10, {"skip": True}), "lenet5 has no option 'skip'; it takes none"),
-        (("tiny-resnet", (1, 28, 28), 10, {"depth": 3}), "choose from base_channels, stem_pool, skip"),
+        (
+            ("tiny-resnet", (1, 28, 28), 10, {"depth": 3}),
+            "choose from base_channels, widen1, widen2, stem, stem_pool, groups, head_pool, skip",
+        ),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": "8"}), "base_channels must be int, got '8'"),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": 0}), "must be at least 1, got 0"),
         (("tiny-resnet", (1, 28, 28), 10, {"skip": 1}), "skip must be bool, got 1"),
+        (("tiny-resnet", (1, 28, 28), 10, {"stem": "white"}), "stem must be one of plain, whitening, got 'white'"),
+        (("tiny-resnet", (1, 28, 28), 10, {"stem": 2}), "stem must be one of plain, whitening, got 2"),
+        (("tiny-resnet", (1, 8, 9), 10, {"groups": "pooled", "stem": "whitening", "stem_pool": 2}), "is 9×9"),
         (("tiny-resnet", (28, 28), 10, {}), r"in_shape \(28, 28\); expected \(channels, height, width\)"),
         (("tiny-resnet", (0, 28, 28), 10, {}), "all positive"),
         (("tiny-resnet", (1, 28, 28), 1, {}), "num_classes 1; a classifier needs at least 2"),
@@ -173,3 +179,26 @@ def test_dropout_out_of_range_is_refused() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_all_are_image_classifiers(name: str) -> None:
     assert isinstance(build_model(name, (1, 28, 28), 10), ImageClassifier)
+
+
+FAST = {"stem": "whitening", "stem_pool": 2, "groups": "pooled", "head_pool": "max", "widen1": 3, "widen2": 2}
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_the_fast_tiny_resnet(skip: bool) -> None:
+    model = TinyResNet((3, 33, 27), 7, base_channels=5, skip=skip, **FAST)  # type: ignore[arg-type]
+    shapes = dict(layer_shapes(model, (3, 33, 27)))
+    assert shapes["stem.whitening"] == (24, 32, 26)
+    assert (shapes["stem.conv"], shapes["stem.pool"]) == ((5, 32, 26), (5, 16, 13))
+    assert (shapes["group1.down.conv"], shapes["group1.relu"]) == ((15, 16, 13), (15, 8, 6))
+    assert (shapes["group2.relu"], shapes["pool"]) == ((10, 4, 3), (10, 1, 1))
+    assert ("group1.sum" in shapes) is skip
+    learned = 9 * (24 * 5 + 5 * 15 + 15 * 15 + 15 * 10 + 10 * 10) + 2 * (5 + 15 + 15 + 10 + 10) + 7 * 11
+    assert count(model) == learned + 24 * 3 * 4
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["stem.whitening.weight"]
+    order = list(shapes)
+    assert order.index("stem.pool") < order.index("stem.norm")  # cheaper, and pooling commutes with rising functions
+    x = torch.randn(4, 3, 33, 27)
+    torch.testing.assert_close(model.pool(x), x.amax(dim=(2, 3), keepdim=True))
+    model(x).square().sum().backward()
+    assert all((p.grad is not None) == p.requires_grad for p in model.parameters())

@@ -22,6 +22,7 @@ LAYERS = {
     "AveragePool2D": (lambda rng: ours.AveragePool2D((2, 3), stride=1, padding=1), MAPS),
     "AveragePool2D 1x1": (lambda rng: ours.AveragePool2D(1), MAPS),
     "GlobalAveragePool2D": (lambda rng: ours.GlobalAveragePool2D(), MAPS),
+    "GlobalMaxPool2D": (lambda rng: ours.GlobalMaxPool2D(), MAPS),
     "GlobalAveragePool2D of 1x1": (lambda rng: ours.GlobalAveragePool2D(), (3, 4, 1, 1)),
     "BatchNorm2D": (lambda rng: ours.BatchNorm2D(4), MAPS),
     "BatchNorm2D in eval": (lambda rng: batch_norm_in_eval(), MAPS),

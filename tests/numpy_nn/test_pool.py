@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from convscope.numpy_nn import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from convscope.numpy_nn import AveragePool2D, GlobalAveragePool2D, GlobalMaxPool2D, MaxPool2D
 
 MANY = settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -75,6 +75,7 @@ def test_average_parity(parity, dtype, case, count_include_pad):
 def test_global_average_parity(parity, dtype, shape, seed):
     rng = np.random.default_rng(seed)
     parity(GlobalAveragePool2D(), nn.AdaptiveAvgPool2d(1), rng.standard_normal(shape).astype(dtype), rng)
+    parity(GlobalMaxPool2D(), nn.AdaptiveMaxPool2d(1), rng.standard_normal(shape).astype(dtype), rng)
 
 
 def test_overlapping_windows_add_their_gradients():

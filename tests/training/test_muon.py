@@ -79,3 +79,58 @@ def test_the_configuration_reaches_it() -> None:
     assert (kernels["lr"], kernels["momentum"], kernels["weight_decay"]) == (0.07, 0.6, 0.3)
     assert [tuple(p.shape) for p in kernels["params"]] == [(2, 1, 3, 3)]
     assert offsets["weight_decay"] == 0
+
+
+def test_a_fixed_norm_leaves_the_direction_alone_to_count() -> None:
+    generator = torch.Generator().manual_seed(4)
+    start = torch.randn(6, 2, 3, 3, generator=generator, dtype=torch.float64)
+    gradient = torch.randn(6, 2, 3, 3, generator=generator, dtype=torch.float64)
+    found = []
+    for scale in (1.0, 1e3):
+        p = (scale * start).requires_grad_()
+        p.grad = gradient.clone()
+        Muon([p], lr=0.3, momentum=0.5, fixed_norm=True).step()
+        found.append(p.detach())
+    torch.testing.assert_close(found[0], found[1])
+    step = found[0] - start * 6**0.5 / start.norm()
+    torch.testing.assert_close(step, -0.3 * orthogonalize(1.5 * gradient.flatten(1)).view_as(step))
+
+
+def test_fewer_iterations_are_less_exact() -> None:
+    u, _, vt = torch.linalg.svd(torch.randn(8, 20, generator=torch.Generator().manual_seed(6)), full_matrices=False)
+    matrix = u * torch.logspace(0, -2, 8) @ vt
+    off = [float((u.T @ orthogonalize(matrix, n) @ vt.T - torch.eye(8)).norm()) for n in (1, 3, 5)]
+    assert off[0] > 1.5 * off[1] > 1.5**2 * off[2]
+
+
+def test_sixteen_bits_are_exact_enough() -> None:
+    p, q = (torch.zeros(16, 4, 3, 3, requires_grad=True) for _ in range(2))
+    p.grad = torch.randn(16, 4, 3, 3, generator=torch.Generator().manual_seed(7))
+    q.grad = p.grad.clone()
+    Muon([p], lr=1.0).step()
+    Muon([q], lr=1.0, dtype=torch.bfloat16).step()
+    assert q.dtype == torch.float32
+    cosine = torch.cosine_similarity(p.detach().flatten(), q.detach().flatten(), dim=0)
+    assert 0.99 < float(cosine) < 0.9999999
+
+
+def test_what_is_no_kernel_may_go_more_slowly() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))
+    config = TrainConfig(optimizer="muon", lr=0.5, momentum=0.0, others_lr=0.1, weight_decay=0, fixed_norm=True)
+    optimizer = make_optimizer(model, config)
+    kernel = model[0].weight.detach().clone()
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    torch.testing.assert_close(model[1].bias.detach(), torch.full((2,), -0.05))
+    moved = model[0].weight.detach() - kernel * 2**0.5 / kernel.norm()
+    torch.testing.assert_close(moved, -0.5 * orthogonalize(torch.ones(2, 9)).view_as(moved))
+
+
+def test_what_needs_no_gradient_is_not_the_optimizers() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
+    model[0].weight.requires_grad_(False)
+    for name in ("sgd", "adam", "adamw", "muon"):
+        held = [p for group in make_optimizer(model, TrainConfig(optimizer=name)).param_groups for p in group["params"]]
+        assert len(held) == 3
+        assert not any(p is model[0].weight for p in held)

@@ -15,6 +15,11 @@ from convscope.train import prepare, resume
 from convscope.training import Step, fit
 from convscope.verify import verify
 
+FAST = (
+    *("train.fixed_norm=true", "train.others_lr=0.1", "train.newton_schulz=3", "data.augment.flip=alternating"),
+    *("model.stem=whitening", "model.groups=pooled", "model.head_pool=max", "train.warmup=0"),
+)
+
 
 def losses(recipe: str, engine: str, steps: int, *sets: str) -> np.ndarray:
     """The mean loss of each of the first `steps` steps, in float64."""
@@ -40,10 +45,11 @@ def losses(recipe: str, engine: str, steps: int, *sets: str) -> np.ndarray:
         ("digits", ("train.optimizer=adam", "train.lr=0.01")),
         ("digits", ("train.optimizer=adamw", "train.lr=0.01", "train.weight_decay=0.1", "model.name=simple-cnn")),
         ("digits", ("train.optimizer=muon", "train.lr=0.05")),
+        ("digits", ("train.optimizer=muon", "train.lr=0.2", *FAST)),
         ("digits", ("train.momentum=0", "model.name=deep-cnn", "model.dropout=0")),
         ("synthetic", ("data.size=20", "model.name=lenet5", "train.optimizer=adam", "train.lr=0.003")),
     ],
-    ids=["sgd", "adam", "adamw", "muon", "plain-sgd-deep-cnn", "lenet5"],
+    ids=["sgd", "adam", "adamw", "muon", "fast", "plain-sgd-deep-cnn", "lenet5"],
 )
 def test_both_engines_follow_one_curve(recipe: str, sets: tuple[str, ...]) -> None:
     steps = 50
