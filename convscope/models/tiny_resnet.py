@@ -73,7 +73,7 @@ class TinyResNet(ImageClassifier):
         stem_pool: max pooling after the stem by this factor; 1 is none, as in the paper for CIFAR-10. With 2 the groups
             see a quarter of the places, so that twice the channels cost the same.
         groups: ``"blocks"``, two `ResidualBlock`s each, or ``"pooled"``, a `PooledGroup` each; then the stem too pools
-            before it normalises.
+            before it normalises, and the head starts at zero.
         head_pool: over all places, the ``"mean"`` or the ``"max"``.
         skip: False removes every shortcut.
     """
@@ -112,6 +112,9 @@ class TinyResNet(ImageClassifier):
             head=nn.Linear(wide2, num_classes),
         )
         super().__init__(in_shape, num_classes, layers)
+        if groups == "pooled":  # a random head only sends the first, longest steps of a short training astray
+            for parameter in layers["head"].parameters():
+                nn.init.zeros_(parameter)
 
 
 def _stem(in_channels: int, out_channels: int, kind: str, pool: int, pool_first: bool) -> nn.Sequential:
