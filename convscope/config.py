@@ -140,6 +140,8 @@ class TrainConfig(Section):
     """The share of the target that is spread over all classes."""
     patience: Count | None = Field(None, ge=1)
     """Stop once so many epochs in a row brought no better validation; null trains all epochs."""
+    tta: bool = False
+    """Test also with test-time augmentation, over six views of each picture, three mirrored; not for digits."""
     device: str = "auto"
     """`auto` takes CUDA where there is one, else the CPU."""
     precision: Literal["auto", "float32", "float64", "bfloat16", "float16"] = "float32"

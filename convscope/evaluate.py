@@ -12,6 +12,8 @@ from convscope.errors import DataError, UsageError
 from convscope.runs import Run
 from convscope.runs.artifacts import METRICS
 from convscope.runs.own_pictures import own_pictures
+from convscope.runs.run import softmax
+from convscope.tta import WEIGHTS, six_views
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Evaluation:
         probabilities: float64, (N, K), softmax of the logits.
         labels: int64, (N,), the truth.
         classes: their names.
+        tta_probabilities: float64, (N, K), softmax of the mean logits of six views; None where nobody asked for it.
     """
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    tta_probabilities: NDArray[np.float64] | None = None
 
     @property
     def predictions(self) -> NDArray[np.int64]:
@@ -47,6 +51,13 @@ class Evaluation:
     def accuracy(self) -> float:
         """The share of pictures whose most probable class is the true one."""
         return float((self.predictions == self.labels).mean())
+
+    @property
+    def accuracy_tta(self) -> float | None:
+        """The same share with test-time augmentation; None where nobody asked for it."""
+        if self.tta_probabilities is None:
+            return None
+        return float((self.tta_probabilities.argmax(axis=1) == self.labels).mean())
 
     @property
     def per_class(self) -> list[ClassRow]:
@@ -72,7 +83,10 @@ class Evaluation:
 
 
 def summary(run: Run, evaluation: Evaluation) -> dict[str, Any]:
-    """What `train --json` prints, and `evaluate --json` first: accuracies as fractions, seconds without set-up."""
+    """What `train --json` prints, and `evaluate --json` first: accuracies as fractions, seconds without set-up.
+
+    `test_accuracy_tta` is there only where the evaluation has it.
+    """
     rows = run.metrics if (run.path / METRICS).exists() else []  # a checkpoint alone is enough to evaluate
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     images = sum((row["images_per_second"] or 0.0) * (row["seconds"] or 0.0) for row in rows)
@@ -84,23 +98,33 @@ def summary(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "epochs": len(rows) or run.checkpoint["epoch"],
         "val_accuracy": run.checkpoint["best_val_accuracy"],
         "test_accuracy": evaluation.accuracy,
+        **({} if evaluation.accuracy_tta is None else {"test_accuracy_tta": evaluation.accuracy_tta}),
         "train_seconds": seconds if rows else None,
         "images_per_second": images / seconds if seconds else None,
     }
 
 
-def evaluate(run: Run, pictures: ImageSet) -> Evaluation:
+def evaluate(run: Run, pictures: ImageSet, tta: bool = False) -> Evaluation:
     """Run the trained network over `pictures`, in eval mode, pictures only normalised.
+
+    Args:
+        tta: also with test-time augmentation: the logits are averaged over six views of each picture, see
+            `convscope.tta`, in six times the time. Three of them are mirror images, so not for digits or letters.
 
     Raises:
         UsageError: the pictures are of another shape, or have other classes, than the run was trained on.
     """
     check_fit(run, pictures)
-    return Evaluation(run.probabilities(pictures.images), pictures.labels, pictures.classes)
+    views = six_views(pictures.images) if tta else [pictures.images]  # the picture itself comes first
+    logits = [run.logits(view).astype(np.float64) for view in views]  # each (N, K)
+    averaged = softmax(np.average(logits, axis=0, weights=WEIGHTS)) if tta else None
+    return Evaluation(softmax(logits[0]), pictures.labels, pictures.classes, averaged)
 
 
-def evaluate_held_out(run: Run, data_dir: Path | None = None) -> tuple[Evaluation, bool | None]:
+def evaluate_held_out(run: Run, data_dir: Path | None = None, tta: bool = False) -> tuple[Evaluation, bool | None]:
     """Run the network over its own test set; also whether that is another than the training's, None: nobody knows.
+
+    With test-time augmentation too where `tta` asks for it, or the run's configuration.
 
     Other test pictures are evaluated with a warning, as long as the network learned from none of them. That is not
     known where the pictures to learn from changed too: a split that was drawn is then drawn anew, for example.
@@ -116,7 +140,7 @@ def evaluate_held_out(run: Run, data_dir: Path | None = None) -> tuple[Evaluatio
             f"the pictures of {run.path} have changed since its training, so its test set may hold some that it "
             "learned from; give the folder that has them as they were with --data-dir, or train again"
         )
-    return evaluate(run, own.test), own.warn("test")
+    return evaluate(run, own.test, tta or run.config.train.tta), own.warn("test")
 
 
 def check_fit(run: Run, pictures: ImageSet) -> None:

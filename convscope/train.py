@@ -123,7 +123,7 @@ def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
         raise StoppedError(f"stopped {job.place(rows)}; `{resume_command(folder)}` goes on", stop.signum)
 
     run = load_run(folder)  # from the checkpoint alone, as every later command will
-    evaluation = evaluate(run, job.test)
+    evaluation = evaluate(run, job.test, settings.tta)
     results = summary(run, evaluation)
     counts = len(job.training), len(job.validation or ())
     tested = job.test.images, job.test.labels, evaluation.probabilities, evaluation.confusion

@@ -8,11 +8,13 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from convscope.config import load_config
 from convscope.data import ImageSet
 from convscope.errors import ConvscopeError, UsageError
+from convscope.evaluate import evaluate
 from convscope.runs import Run, artifacts, check_folder, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.runs.environment import read_environment
@@ -209,25 +211,34 @@ def _validation(run: Run, validation: ImageSet | None, _: ImageSet) -> None:
     row = next((row for row in run.metrics if row["epoch"] == run.checkpoint["epoch"]), None)
     if row is None:
         raise ConvscopeError(f"it has no row for epoch {run.checkpoint['epoch']}, whose weights {artifacts.BEST} holds")
-    loss = _compare_accuracy(run, validation, row["val_accuracy"], f"epoch {run.checkpoint['epoch']}")
+    logits = run.logits(validation.images).astype(np.float64)  # (N, K)
+    accuracy = float((logits.argmax(axis=1) == validation.labels).mean())
+    _compare_accuracy(accuracy, row["val_accuracy"], len(validation), f"epoch {run.checkpoint['epoch']}")
+    loss = _cross_entropy(logits, validation.labels)
     if row["val_loss"] is None or not np.isclose(row["val_loss"], loss, LOSS_TOLERANCE, LOSS_ROUNDING):
         raise ConvscopeError(f"epoch {run.checkpoint['epoch']}: loss {row['val_loss']}, recomputed {loss:.6g}")
 
 
 def _test(run: Run, _: ImageSet | None, test: ImageSet) -> None:
-    _compare_accuracy(run, test, run.results["test_accuracy"], "test")
-    claimed, best = run.results["val_accuracy"], run.checkpoint["best_val_accuracy"]
+    results = run.results
+    found = evaluate(run, test, run.config.train.tta or "test_accuracy_tta" in results)
+    _compare_accuracy(found.accuracy, results["test_accuracy"], len(test), "test")
+    if found.accuracy_tta is not None:
+        _compare_accuracy(found.accuracy_tta, results["test_accuracy_tta"], len(test), "test-time augmentation")
+    claimed, best = results["val_accuracy"], run.checkpoint["best_val_accuracy"]
     if claimed != best:
         raise ConvscopeError(f"it says validation accuracy {claimed}, {artifacts.BEST} says {best}")
 
 
-def _compare_accuracy(run: Run, pictures: ImageSet, claimed: float | None, what: str) -> float:
-    """Hold `claimed` against the accuracy of the weights, one picture aside; returns their mean cross-entropy."""
-    logits = run.logits(pictures.images).astype(np.float64)  # (N, K)
-    accuracy = float((logits.argmax(axis=1) == pictures.labels).mean())
+def _compare_accuracy(accuracy: float, claimed: float | None, pictures: int, what: str) -> None:
+    """Hold `claimed` against the accuracy of the weights on so many pictures, one picture aside."""
     # a picture between two classes may fall the other way where sums are rounded otherwise
-    if claimed is None or not abs(accuracy - claimed) * len(pictures) < 1.5:
-        raise ConvscopeError(f"{what}: accuracy {claimed}, recomputed {accuracy:.6g} on {len(pictures):,} pictures")
+    if claimed is None or not abs(accuracy - claimed) * pictures < 1.5:
+        raise ConvscopeError(f"{what}: accuracy {claimed}, recomputed {accuracy:.6g} on {pictures:,} pictures")
+
+
+def _cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """The mean over N pictures; logits (N, K), labels (N,)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
-    return float((log_sums - shifted[np.arange(len(pictures)), pictures.labels]).mean())
+    return float((log_sums - shifted[np.arange(len(labels)), labels]).mean())

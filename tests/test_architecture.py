@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "convscope"
 ROWS = [
     {"errors"},
     {"registry"},
-    {"config", "preprocess", "pictures"},
+    {"config", "preprocess", "pictures", "tta"},
     {"numpy_nn", "layers", "data", "schedules"},
     {"models", "convert", "explain"},
     {"runs"},

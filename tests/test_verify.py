@@ -211,6 +211,23 @@ def test_only_computing_again_notices(copied_run: Run, damage: Callable[[Path], 
         assert re.search(problem, wrong[check])
 
 
+def test_the_accuracy_with_test_time_augmentation_is_recomputed_too(tmp_path: Path) -> None:
+    small = {"train__epochs": 1, "model__base_channels": 4, "data__subset": 200}
+    run = train("digits", out=tmp_path / "run", train__tta=True, **small)
+    assert problems(run.path) == {}
+    claimed = run.results["test_accuracy_tta"]
+    for share, found in ((claimed + 0.9 / 360, None), (claimed - 1.6 / 360, rf"recomputed {claimed:.6g} on 360")):
+        write_json(run.path / "results.json", run.results | {"test_accuracy_tta": share})
+        write_manifest(run.path)
+        assert problems(run.path).keys() == ({TEST} if found else set())
+        assert not found or re.search(
+            f"^test-time augmentation: accuracy .*{found} pictures$", problems(run.path)[TEST]
+        )
+    write_json(run.path / "results.json", {k: v for k, v in run.results.items() if k != "test_accuracy_tta"})
+    write_manifest(run.path)
+    assert problems(run.path) == {TEST: "it is damaged: it lacks test_accuracy_tta"}
+
+
 def test_rounding_of_one_picture_and_of_the_loss_is_allowed(copied_run: Run) -> None:
     folder = copied_run.path
     write_json(

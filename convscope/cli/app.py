@@ -93,18 +93,28 @@ def train(
 
 
 @app.command()
-def evaluate(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None:
+def evaluate(
+    run: RunFolder,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Also the accuracy with test-time augmentation, as always with train.tta.")
+    ] = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
     """Accuracy on the held-out test set, class by class.
 
     Prints the per-class table, the most confused pairs and the confusion matrix. Refuses where the pictures have
     changed since the training, so that the test set may hold some that the network learned from.
+
+    --tta adds the accuracy of test-time augmentation, the mean over six views of each picture, three of them
+    mirrored: not for digits or letters. It takes six times as long; the tables stay without it.
     """
     from convscope.cli import show
     from convscope.evaluate import evaluate_held_out, summary
     from convscope.runs import load_run
 
     opened = load_run(run)
-    evaluation, changed = evaluate_held_out(opened, data_dir)
+    evaluation, changed = evaluate_held_out(opened, data_dir, tta)
     show.evaluation(summary(opened, evaluation), evaluation, changed, json)
 
 

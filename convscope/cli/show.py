@@ -26,6 +26,8 @@ def results(values: dict[str, Any], json: bool) -> None:
     print(f"data set            {values['dataset']}")
     print(f"validation accuracy {'none held out' if validation is None else f'{validation:.2%}'}")
     print(f"test accuracy       {values['test_accuracy']:.2%}")
+    if (tta := values.get("test_accuracy_tta")) is not None:
+        print(f"test accuracy, TTA  {tta:.2%}")
     seconds = values["train_seconds"]
     print(
         f"training            {values['epochs']} epochs in {seconds:.1f} s, {values['images_per_second']:,.0f} images/s"
@@ -40,7 +42,9 @@ def evaluation(values: dict[str, Any], result: "Evaluation", changed: bool | Non
         values |= {"pictures_changed": changed, "classes": [asdict(row) for row in result.per_class]}
         confused = [{"true": true, "predicted": predicted, "pictures": n} for true, predicted, n in pairs]
         return print_json(values | {"most_confused": confused, "confusion": matrix.tolist()})
-    print(f"{values['run']}: {values['test_accuracy']:.2%} of {len(result.labels):,} test pictures right\n")
+    tta = values.get("test_accuracy_tta")
+    augmented = "" if tta is None else f"; {tta:.2%} with test-time augmentation"
+    print(f"{values['run']}: {values['test_accuracy']:.2%} of {len(result.labels):,} test pictures right{augmented}\n")
     rows = [[row.name, f"{row.pictures:,}", _share(row.recall), _share(row.precision)] for row in result.per_class]
     print_table(["class", "pictures", "recall", "precision"], rows)
     if pairs:

@@ -27,12 +27,16 @@ def card(run: Run, notes: Sequence[Note], test: int) -> str:
     results, train = run.results, run.config.train
     low, high = wilson_interval(round(results["test_accuracy"] * test), test)
     channels, height, width = run.input_shape
-    validation = results["val_accuracy"]
+    validation, tta = results["val_accuracy"], results.get("test_accuracy_tta")
+    averaged = (
+        "" if tta is None else f"Averaged over six views of each (test-time augmentation), {percent(tta, 2)} are. "
+    )
     lines = [
         f"# {run.config.recipe}: {run.model_name} on {run.config.data.name}",
         "",
         f"{percent(results['test_accuracy'], 2)} of {test:,} held-out test pictures are classified correctly "
-        f"(95 % interval {percent(low)} to {percent(high)}). The test set was looked at once, after training.",
+        f"(95 % interval {percent(low)} to {percent(high)}). {averaged}"
+        "The test set was looked at once, after training.",
         "",
         "| | |",
         "|---|---|",

@@ -71,6 +71,7 @@ def finish(
         best_epoch=run.checkpoint["epoch"] if validation else None,
         train_seconds=results["train_seconds"],
         images_per_second=results["images_per_second"],
+        accuracy_tta=results.get("test_accuracy_tta"),
         layers=layer_rows(run),
         pictures=pictures,
         config_yaml=(folder / CONFIG).read_text(encoding="utf-8"),

@@ -49,6 +49,7 @@ class ReportData:
         config_yaml: the run's configuration.
         environment: on what it ran; a mapping inside (the packages) is written out, None left out.
         explain_index: the test picture that the page suggests to explain; a mistake teaches most.
+        accuracy_tta: of the test set with test-time augmentation; None leaves it out.
     """
 
     run: str
@@ -68,6 +69,7 @@ class ReportData:
     environment: Mapping[str, Any]
     notes: Sequence[Note] = field(default_factory=tuple)
     explain_index: int = 0
+    accuracy_tta: float | None = None
 
     def __post_init__(self) -> None:
         k = len(self.classes)

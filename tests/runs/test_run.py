@@ -1,9 +1,12 @@
 """A Run prepares pictures and computes probabilities as training did, whatever form the pictures come in."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from convscope import train
 from convscope.runs import Run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8)).astype(np.uint8)
@@ -31,6 +34,16 @@ def test_probabilities_are_the_softmax_and_do_not_depend_on_the_batch(digits_run
     np.testing.assert_allclose(digits_run.probabilities(IMAGES), expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(digits_run.probabilities(IMAGES).sum(axis=1), 1, rtol=1e-12)
     assert digits_run.logits(IMAGES[:0]).shape == (0, 10)
+
+
+def test_logits_of_colour_pictures_are_those_of_one_contiguous_batch(tmp_path: Path) -> None:
+    """Through batches of 64 and one of 6, and another layout in memory: channels or pictures mixed up would show."""
+    run = train("shapes", out=tmp_path / "run", train__epochs=1, model__base_channels=4, data__subset=64)
+    images = np.random.default_rng(1).integers(0, 256, (70, 3, 32, 32)).astype(np.uint8)
+    with torch.no_grad():
+        expected = run.model(run.preprocess(images)).numpy()
+    assert np.abs(expected - expected[:, ::-1]).max() > 0.1
+    np.testing.assert_allclose(run.logits(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_wrong_pictures_show_their_shape(digits_run: Run) -> None:
