@@ -37,6 +37,13 @@ def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
         yield
 
 
+def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """A copy of (N, C, H, W) in which the pictures of `chosen`, bool (N,), are mirrored left-right."""
+    images = images.clone()
+    images[chosen] = images[chosen].flip(-1)
+    return images
+
+
 class Batches:
     """The batches of a training run. Each derives from (seed, epoch, step) alone, whatever came before.
 
@@ -102,7 +109,7 @@ class Batches:
             images = self._images[chosen].to(self.device)
             if self._mirrored is not None:
                 turned = (self._mirrored[chosen] ^ bool(epoch % 2)).to(self.device)
-                images = torch.where(turned.view(-1, 1, 1, 1), images.flip(-1), images)
+                images = mirrored(images, turned)
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(derive_seed("augment", self.seed, epoch, step))
                 images = self.augment(images, generator)
