@@ -1,4 +1,4 @@
-"""A run in, and for some a picture; a PNG in `RUN/views/` out: explanations, kernels, feature maps, augmentation, network."""
+"""A run and, for some, a picture in; a PNG out: explanations, kernels, feature maps, augmentation, network."""
 
 import hashlib
 import re
@@ -168,12 +168,15 @@ def look_at_network(run: Run, out: Path | None = None) -> Values:
     found = anatomy(run.model, run.input_shape)
     form = "svg" if out is not None and out.suffix.lower() == ".svg" else "png"
     written = _write(run, out, plots.network(found, run.model_name, form), "network", form=form)
-    return {"model": run.model_name, "parameters": found.parameters, "multiply_adds": found.multiply_adds, form: written}
+    return {
+        "model": run.model_name,
+        "parameters": found.parameters,
+        "multiply_adds": found.multiply_adds,
+        form: written,
+    }
 
 
-def _write(
-    run: Run, out: Path | None, drawn: bytes, *name: str, file: Path | None = None, form: str = "png"
-) -> str:
+def _write(run: Run, out: Path | None, drawn: bytes, *name: str, file: Path | None = None, form: str = "png") -> str:
     """Write a view where `out` says, or into the run's views under its name; returns the path.
 
     Only the same view of the same picture goes by the same name: where the words alone do not say it (a picture from

@@ -96,7 +96,12 @@ def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
     print_table(
         ["layer", "type", "output", "parameters", "multiply-adds"],
         [
-            [r.name, r.type, "×".join(map(str, r.output_shape)), *(f"{n:,}" if n else "" for n in (r.parameters, r.multiply_adds))]
+            [
+                r.name,
+                r.type,
+                "×".join(map(str, r.output_shape)),
+                *(f"{n:,}" if n else "" for n in (r.parameters, r.multiply_adds)),
+            ]
             for r in rows
         ],
     )

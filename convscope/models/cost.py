@@ -12,10 +12,10 @@ from convscope.models.base import Shape, layer_shapes
 def multiply_adds(model: nn.Module, in_shape: Shape) -> dict[str, int]:
     """Dotted layer name -> products that one forward pass of one picture (C, H, W) takes, for every layer in order.
 
-    A convolution (O, C/groups, KH, KW) with an output (O, OH, OW) takes ``O*OH*OW * C/groups*KH*KW``, those with padding
-    included; a linear layer (O, I) takes ``O*I``. What multiplies no weights with sums behind it (biases, BatchNorm,
-    pooling, activations, residual sums) counts as none, as is usual (He et al. 2016, table 1). The sizes of the outputs
-    are those that a real pass gives, not computed.
+    A convolution (O, C/groups, KH, KW) with an output (O, OH, OW) takes ``O*OH*OW * C/groups*KH*KW``, those with
+    padding included; a linear layer (O, I) takes ``O*I``. Nothing else counts (biases, BatchNorm, pooling,
+    activations, residual sums), as in the papers that compare networks (He et al. 2016, table 1). The sizes of the
+    outputs are those that a real pass gives, not computed.
     """
     counts: Counter[str] = Counter()
     for name, shape in layer_shapes(model, in_shape):

@@ -1,4 +1,4 @@
-"""A network goes in; out comes what its diagram shows: its stages in the order of the data, its groups, its shortcuts."""
+"""A network goes in; out comes what its diagram shows: stages in the order of the data, groups, shortcuts."""
 
 import math
 from collections.abc import Sequence
@@ -89,7 +89,11 @@ def anatomy(model: nn.Module, in_shape: Shape) -> Anatomy:
     walk = _Walk(model, in_shape)
     walk.sequence(model, "")
     # a sequence of one sequence says nothing new: the outer one stays
-    groups = [g for i, g in enumerate(walk.groups) if (g.first, g.last) not in {(h.first, h.last) for h in walk.groups[i + 1 :]}]
+    groups = [
+        g
+        for i, g in enumerate(walk.groups)
+        if (g.first, g.last) not in {(h.first, h.last) for h in walk.groups[i + 1 :]}
+    ]
     return Anatomy(walk.stages, sorted(groups, key=lambda g: (g.first, -g.last)), walk.shortcuts)
 
 

@@ -120,7 +120,7 @@ class Canvas:
         return buffer.getvalue()
 
     def svg(self) -> bytes:
-        """The page as an SVG on white, text as outlines, so that it looks the same everywhere; the same bytes each time.
+        """The page as an SVG on white, text as outlines so that it looks the same everywhere; always the same bytes.
 
         What `image` copied onto the page is not in it.
         """

@@ -1,8 +1,8 @@
-"""Shapes in points from the top left corner go onto a canvas: rounded boxes, lines with soft corners, arrowheads."""
+"""Shapes in points from the top left corner go onto a canvas: boxes, discs, lines, arrowheads."""
 
 from collections.abc import Sequence
 
-from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.patches import Circle, FancyBboxPatch, PathPatch
 from matplotlib.path import Path
 
 from convscope.runs.canvas import Canvas
@@ -20,10 +20,15 @@ def box(
     edge: str = "none",
     radius: float = 0,
 ) -> None:
-    """A filled rectangle with its upper left corner at (x, y), its corners rounded by `radius`; `edge` is a hairline."""
+    """A filled rectangle with its upper left corner at (x, y), corners rounded by `radius`; `edge` is a hairline."""
     style = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
     patch = FancyBboxPatch((x, y), width, height, style, fc=fill, ec=edge, lw=0.8, transform=canvas.points)
     canvas.figure.add_artist(patch)
+
+
+def disc(canvas: Canvas, middle: Point, radius: float, fill: str, edge: str = "none") -> None:
+    """A filled circle."""
+    canvas.figure.add_artist(Circle(middle, radius, fc=fill, ec=edge, lw=1.2, transform=canvas.points))
 
 
 def line(canvas: Canvas, points: Sequence[Point], color: str, width: float = 1.2, radius: float = 0) -> None:

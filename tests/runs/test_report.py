@@ -101,7 +101,10 @@ def report_data(**changes: Any) -> ReportData:
         best_epoch=4,
         train_seconds=75.2,
         images_per_second=1180.4,
-        layers=[LayerRow("stem.conv", "Conv2D", (8, 8, 8), 72, 4608), LayerRow("pool", "GlobalAveragePool2D", (8,), 0, 0)],
+        layers=[
+            LayerRow("stem.conv", "Conv2D", (8, 8, 8), 72, 4608),
+            LayerRow("pool", "GlobalAveragePool2D", (8,), 0, 0),
+        ],
         pictures=drawn(),
         config_yaml="data:\n  name: digits & <b>letters</b>\n",
         environment={"platform": "Linux", "threads": 2, "packages": {"numpy": "2.4.0"}, "command": None},
