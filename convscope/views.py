@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def look_at_network(run: Run, out: Path | None = None) -> Values:
     """Draw the network itself, its layers in their order, into a PNG, or an SVG if `out` ends in .svg."""
     found = anatomy(run.model, run.input_shape)
     form = "svg" if out is not None and out.suffix.lower() == ".svg" else "png"
-    written = _write(run, out, plots.network(found, run.model_name, form), "network", form=form)
+    written = _write(run, out, plots.network(found, run.model_name, form), "network", endings=(".png", ".svg"))
     return {
         "model": run.model_name,
         "parameters": found.parameters,
@@ -176,22 +177,31 @@ def look_at_network(run: Run, out: Path | None = None) -> Values:
     }
 
 
-def _write(run: Run, out: Path | None, drawn: bytes, *name: str, file: Path | None = None, form: str = "png") -> str:
+def _write(
+    run: Run,
+    out: Path | None,
+    drawn: bytes,
+    *name: str,
+    file: Path | None = None,
+    endings: Sequence[str] = (".png",),
+) -> str:
     """Write a view where `out` says, or into the run's views under its name; returns the path.
 
     Only the same view of the same picture goes by the same name: where the words alone do not say it (a picture from
     a `file`, a name with characters that a file name had better not have, or a long one), a short hash does.
 
     Raises:
-        UsageError: `out` does not end as pictures of this `form` do.
+        UsageError: `out` has none of the `endings`.
     """
-    if out is not None and out.suffix.lower() != f".{form}":
-        raise UsageError(f"--out {out}: views are PNG pictures; give a name that ends in .png")
+    if out is not None and out.suffix.lower() not in endings:
+        raise UsageError(
+            f"--out {out}: no kind of picture that this can be; give a name that ends in {' or '.join(endings)}"
+        )
     words = "-".join(name)
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:100]
     if file is not None or plain != words:
         exact = "\0".join([*name, str(file.resolve()) if file else ""])
         plain += "-" + hashlib.sha256(exact.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    path = out or run.path / "views" / f"{plain}.{form}"
+    path = out or run.path / "views" / f"{plain}.png"
     write_file(path, drawn)
     return str(path)
