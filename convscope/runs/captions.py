@@ -37,6 +37,6 @@ def heat_source(found: Explanation) -> str:
 def magnitude(count: int) -> str:
     """61706 as 61,706 and 21385216 as 21.4 million."""
     for unit, name in ((10**9, "billion"), (10**6, "million")):
-        if count >= unit:
+        if count >= 0.9995 * unit:  # what three digits round up to it
             return f"{count / unit:.3g} {name}"
     return f"{count:,}"

@@ -213,6 +213,7 @@ def test_an_svg_needs_no_font_and_no_date() -> None:
     for _ in range(2):
         with Canvas(90, 61) as canvas:
             canvas.text(MARGIN, MARGIN, "Ωhm")
+            canvas.axes(40, 30, 40, 20).plot([1, 3, 2])  # clipped, by an id
             box(canvas, 10, 30, 30, 8, "#0072b2", radius=2)
             made.append(canvas.svg())
     assert made[0] == made[1]

@@ -18,7 +18,8 @@ from convscope.models import build_model
 from convscope.models.base import ImageClassifier, named
 from convscope.runs.anatomy import anatomy
 from convscope.runs.canvas import BLUE, INK, MARGIN, SCALE, VERMILLION, Canvas, page_width
-from convscope.runs.network import FILL, OUTPUT, draw, network
+from convscope.runs.captions import magnitude
+from convscope.runs.network import FILL, OUTPUT, TRACK, draw, network
 from convscope.runs.network_layout import BAR, BLOCK_HEIGHT, BLOCK_WIDTH, UNIT, Layout
 
 Pixels = NDArray[np.uint8]
@@ -94,6 +95,8 @@ def test_every_word_stands_in_its_box_or_beside_all(drawing: tuple[Layout, Canva
             apart = right <= x or x + width <= left or bottom <= y + 1 or y + height - 1 <= top
             within = x < left and right < x + width and y - 1 < top and bottom < y + height + 1
             assert apart or within, word
+        for x, y, width, height in boxes(canvas, OUTPUT, TRACK):
+            assert right <= x or x + width <= left or bottom <= y or y + height <= top, word
 
 
 def test_a_box_a_layer_in_the_colour_of_its_kind(drawing: tuple[Layout, Canvas]) -> None:
@@ -164,6 +167,23 @@ def test_panels_hold_what_they_hold_and_no_more() -> None:
         assert extents[above][1] < extents[below][0]
     order = [group.name for group, _, _ in layout.panels]
     assert order.index("group1") < order.index("group1.0")  # drawn first, or it would hide what it holds
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (640, "640"),
+        (61_706, "61,706"),
+        (999_499, "999,499"),
+        (1_000_000, "1 million"),
+        (163_245_000, "163 million"),
+        (999_400_000, "999 million"),
+        (999_600_000, "1 billion"),
+        (21_385_216_000, "21.4 billion"),
+    ],
+)
+def test_large_numbers_in_three_digits(count: int, text: str) -> None:
+    assert magnitude(count) == text
 
 
 def pixels(png: bytes) -> Pixels:
