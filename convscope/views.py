@@ -1,7 +1,8 @@
-"""A run and one picture in, a PNG in `RUN/views/` out: explanations, kernels, feature maps, augmentation."""
+"""A run and, for some, a picture in; a PNG out: explanations, kernels, feature maps, augmentation, network."""
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from convscope.evaluate import check_fit
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.pictures import prepare
 from convscope.runs import Run, plots
+from convscope.runs.anatomy import anatomy
 from convscope.runs.artifacts import write_file
 from convscope.runs.canvas import class_labels
 from convscope.runs.captions import heat_source, percent, verdict
@@ -162,22 +164,44 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     return {"augment": run.config.data.augment.model_dump(), "png": written, "pictures_changed": own.warn("training")}
 
 
-def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None = None) -> str:
+def look_at_network(run: Run, out: Path | None = None) -> Values:
+    """Draw the network itself, its layers in their order, into a PNG, or an SVG if `out` ends in .svg."""
+    found = anatomy(run.model, run.input_shape)
+    form = "svg" if out is not None and out.suffix.lower() == ".svg" else "png"
+    written = _write(run, out, plots.network(found, run.model_name, form), "network", endings=(".png", ".svg"))
+    return {
+        "model": run.model_name,
+        "parameters": found.parameters,
+        "multiply_adds": found.multiply_adds,
+        form: written,
+    }
+
+
+def _write(
+    run: Run,
+    out: Path | None,
+    drawn: bytes,
+    *name: str,
+    file: Path | None = None,
+    endings: Sequence[str] = (".png",),
+) -> str:
     """Write a view where `out` says, or into the run's views under its name; returns the path.
 
     Only the same view of the same picture goes by the same name: where the words alone do not say it (a picture from
     a `file`, a name with characters that a file name had better not have, or a long one), a short hash does.
 
     Raises:
-        UsageError: `out` does not end in .png.
+        UsageError: `out` has none of the `endings`.
     """
-    if out is not None and out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: views are PNG pictures; give a name that ends in .png")
+    if out is not None and out.suffix.lower() not in endings:
+        raise UsageError(
+            f"--out {out}: no kind of picture that this can be; give a name that ends in {' or '.join(endings)}"
+        )
     words = "-".join(name)
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:100]
     if file is not None or plain != words:
         exact = "\0".join([*name, str(file.resolve()) if file else ""])
         plain += "-" + hashlib.sha256(exact.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     path = out or run.path / "views" / f"{plain}.png"
-    write_file(path, png)
+    write_file(path, drawn)
     return str(path)

@@ -96,7 +96,7 @@ def test_a_training_from_the_recipe_to_the_explanation(convscope: Callable[..., 
     small = ["--set", "train.epochs=3", "--set", "model.base_channels=8"]
     results = json.loads(convscope("train", "digits", *small, "--out", "run", "--json"))
     assert results["test_accuracy"] > 0.6
-    assert convscope("verify", "run").splitlines()[-1] == "run: all 26 checks passed"
+    assert convscope("verify", "run").splitlines()[-1] == "run: all 28 checks passed"
     assert convscope("look", "run", "filters").strip() == str(Path("run", "views", "filters-stem.conv.png"))
     explanation = json.loads(convscope("explain", "run", "--index", "3", "--json"))
     assert (explanation["method"], explanation["layer"]) == ("grad-cam", "group2.1.relu")

@@ -26,6 +26,7 @@ class What(StrEnum):
     """What `look` can show."""
 
     layers = "layers"
+    network = "network"
     filters = "filters"
     maps = "maps"
     augment = "augment"
@@ -170,7 +171,7 @@ def look(
         What,
         typer.Argument(
             metavar="WHAT",
-            help="layers, filters, maps or augment: a table of the network, or one of three kinds of pictures.",
+            help="layers, network, filters, maps or augment: a table of the network, or one of four kinds of pictures.",
         ),
     ],
     image: ImageFile = None,
@@ -182,16 +183,17 @@ def look(
 ) -> None:
     """Show what the network learned, and what it learned from.
 
-    layers: a table of every layer, its type, output and parameters. filters: the kernels of a convolution, by default
-    the first. maps: what each layer makes of a picture, by default the first of the test set. augment: training
-    pictures, and what augmentation makes of them.
+    layers: a table of every layer, its type, output, parameters and multiply-adds. network: the same as a diagram, with
+    its groups and shortcuts; an SVG where --out ends so. filters: the kernels of a convolution, by default the first.
+    maps: what each layer makes of a picture, by default the first of the test set. augment: training pictures, and what
+    augmentation makes of them.
     """
     from convscope import views
     from convscope.cli import show
     from convscope.runs import load_run
     from convscope.runs.layer_table import layer_rows
 
-    ignored: dict[str, object] = {"--layer": layer} if what in (What.layers, What.augment) else {}
+    ignored: dict[str, object] = {"--layer": layer} if what in (What.layers, What.network, What.augment) else {}
     ignored |= {} if what is What.maps else {"--image": image, "--index": index}
     ignored |= {"--out": out} if what is What.layers else {}
     for option, value in ignored.items():
@@ -200,7 +202,9 @@ def look(
     opened = load_run(run)
     if what is What.layers:
         return show.layers(opened, layer_rows(opened), json)
-    if what is What.filters:
+    if what is What.network:
+        view = views.look_at_network(opened, out)
+    elif what is What.filters:
         view = views.look_at_filters(opened, layer, out)
     elif what is What.augment:
         view = views.look_at_augmentation(opened, data_dir, out)

@@ -98,9 +98,14 @@ def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
     if json:
         return print_json({"run": str(run.path), "model": run.model_name, "layers": [asdict(row) for row in rows]})
     print_table(
-        ["layer", "type", "output", "parameters"],
+        ["layer", "type", "output", "parameters", "multiply-adds"],
         [
-            [r.name, r.type, "×".join(map(str, r.output_shape)), f"{r.parameters:,}" if r.parameters else ""]
+            [
+                r.name,
+                r.type,
+                "×".join(map(str, r.output_shape)),
+                *(f"{n:,}" if n else "" for n in (r.parameters, r.multiply_adds)),
+            ]
             for r in rows
         ],
     )
@@ -108,7 +113,7 @@ def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
 
 def view(values: dict[str, Any], json: bool) -> None:
     """Where the picture lies."""
-    print_json(values) if json else print(values["png"])
+    print_json(values) if json else print(values["png" if "png" in values else "svg"])
 
 
 def data_sets(found: list[dict[str, Any]], json: bool) -> None:

@@ -17,7 +17,7 @@ from convscope.errors import ConvscopeError, WriteError
 CONFIG, METRICS, CARD, ENVIRONMENT = "config.yaml", "metrics.csv", "README.md", "environment.json"
 BEST, LATEST, REPORT, MANIFEST = "best.pt", "latest.pt", "report.html", "manifest.json"
 RESULTS = "results.json"
-PLOTS = ("curves", "confusion", "filters", "feature_maps", "explain")
+PLOTS = ("curves", "confusion", "filters", "feature_maps", "explain", "network")
 PICTURES = tuple(f"plots/{name}.png" for name in PLOTS)
 ARTIFACTS = (CONFIG, METRICS, RESULTS, CARD, ENVIRONMENT, BEST, LATEST, *PICTURES, REPORT)
 

@@ -1,4 +1,4 @@
-"""Canvas: text and exact pixels placed in points from the top left corner go in, PNG bytes come out."""
+"""Canvas: text and exact pixels placed in points from the top left corner go in, PNG or SVG bytes come out."""
 
 import io
 import threading
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
+from matplotlib.transforms import Affine2D, Transform
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -117,6 +118,20 @@ class Canvas:
         buffer = io.BytesIO()
         page.save(buffer, format="PNG")
         return buffer.getvalue()
+
+    def svg(self) -> bytes:
+        """The page as an SVG on white, text as outlines so that it looks the same everywhere; always the same bytes.
+
+        What `image` copied onto the page is not in it.
+        """
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+        return buffer.getvalue()
+
+    @property
+    def points(self) -> Transform:
+        """From points, counted from the upper left corner, to where matplotlib draws: for shapes of one's own."""
+        return Affine2D().scale(1 / self.width, -1 / self.height).translate(0, 1) + self.figure.transFigure
 
 
 HEADER = 68  # points from the top of a page to what stands under its header
@@ -268,4 +283,5 @@ def _style() -> dict[str, object]:
         "grid.linewidth": 0.8,
         "lines.linewidth": 1.8,
         "lines.solid_capstyle": "round",
+        "svg.hashsalt": "convscope",  # or its ids would be drawn by lot
     }

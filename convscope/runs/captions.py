@@ -32,3 +32,11 @@ def heat_source(found: Explanation) -> str:
     """Where the heat of an explanation comes from, and how coarse it is, however smoothly it is drawn."""
     height, width = found.maps.shape[1:]
     return f"{found.method} at {found.layer}, a grid of {height}×{width}"
+
+
+def magnitude(count: int) -> str:
+    """61706 as 61,706 and 21385216 as 21.4 million."""
+    for unit, name in ((10**9, "billion"), (10**6, "million")):
+        if count >= 0.9995 * unit:  # what three digits round up to it
+            return f"{count / unit:.3g} {name}"
+    return f"{count:,}"

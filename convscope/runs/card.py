@@ -17,7 +17,7 @@ FILES = """\
 | `best.pt` | the checkpoint of the best validation accuracy; rebuilds the model by itself |
 | `latest.pt` | the checkpoint of the last epoch |
 | `environment.json` | machine, device, threads and versions |
-| `plots/` | learning curves, confusion matrix, learned filters, feature maps, Grad-CAM gallery |
+| `plots/` | learning curves, confusion matrix, learned filters, feature maps, Grad-CAM gallery, the network as drawn |
 | `manifest.json` | size and SHA-256 of each of these; `convscope verify` checks them |
 """
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
 from convscope.runs import plots
+from convscope.runs.anatomy import anatomy
 from convscope.runs.artifacts import CARD, CONFIG, REPORT, RESULTS, write_file, write_json, write_manifest
 from convscope.runs.canvas import class_labels
 from convscope.runs.captions import heat_source, percent, verdict
@@ -55,6 +56,7 @@ def finish(
         "filters": draw_filters(run),
         "feature_maps": draw_feature_maps(run, images[shown[0]], labels[shown[0]]),
         "explain": draw_explanations(run, images[shown], labels[shown]),
+        "network": plots.network(anatomy(run.model, run.input_shape), run.model_name),
     }
     for name, png in pictures.items():
         write_file(folder / "plots" / f"{name}.png", png)

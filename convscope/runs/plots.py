@@ -26,6 +26,7 @@ from convscope.runs.canvas import (
 )
 from convscope.runs.confusion import confusion
 from convscope.runs.curves import curves
+from convscope.runs.network import network
 
 __all__ = [
     "augmentation",
@@ -34,6 +35,7 @@ __all__ = [
     "explanation_gallery",
     "feature_maps",
     "filters",
+    "network",
 ]
 
 MOST_FILTERS, MOST_PLANES = 64, 32

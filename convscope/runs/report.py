@@ -17,8 +17,8 @@ from convscope.runs.captions import percent
 from convscope.runs.environment import command_line
 from convscope.runs.layer_table import LayerRow
 
-PICTURES = ("curves", "confusion", "explain", "filters", "feature_maps")
-CHARTS = ("curves", "confusion")  # without photographs, so that a dark page may turn them dark
+PICTURES = ("curves", "confusion", "explain", "filters", "feature_maps", "network")
+CHARTS = ("curves", "confusion", "network")  # without photographs, so that a dark page may turn them dark
 FOLDED = 20  # classes; beyond, the table shows the weakest and folds the rest away
 
 
@@ -107,6 +107,7 @@ def render_report(data: ReportData) -> str:
         folded=FOLDED,
         worst=_worst_mistake(data),
         layer_total=max(1, data.parameters),
+        multiply_adds=sum(layer.multiply_adds for layer in data.layers),
         environment_rows=_flatten(data.environment),
         path=command_line([data.run]),
         numbered=not all(map(is_printable, data.classes)),

@@ -185,15 +185,36 @@ def test_look_lists_the_layers(cli: Cli, digits_run: Run) -> None:
     code, out, _ = cli("look", digits_run.path, "layers")
     assert code == 0
     table = [line.split() for line in out.splitlines()]
-    assert table[:2] == [["layer", "type", "output", "parameters"], ["stem.conv", "Conv2D", "8×8×8", "72"]]
+    assert table[0] == ["layer", "type", "output", "parameters", "multiply-adds"]
+    assert table[1] == ["stem.conv", "Conv2D", "8×8×8", "72", "4,608"]
     assert ["group1.0.sum", "Residual", "8×8×8"] in table  # adds without parameters
-    assert table[-1] == ["head", "Linear", "10", "170"]
+    assert table[-1] == ["head", "Linear", "10", "170", "160"]
     code, out, _ = cli("look", digits_run.path, "layers", "--json")
     rows = json.loads(out)["layers"]
     assert [row["name"] for row in rows] == [line[0] for line in table[1:]]
-    assert list(rows[0]) == ["name", "type", "output_shape", "parameters"]
+    assert list(rows[0]) == ["name", "type", "output_shape", "parameters", "multiply_adds"]
     assert rows[0]["output_shape"] == [8, 8, 8]
     assert sum(row["parameters"] for row in rows) == digits_run.parameters
+
+
+def test_look_draws_the_network(cli: Cli, copied_run: Run, tmp_path: Path) -> None:
+    code, out, error = cli("look", copied_run.path, "network")
+    assert code == 0, error
+    assert Path(out.strip()) == copied_run.path / "views" / "network.png"
+    drawn = (copied_run.path / "views" / "network.png").read_bytes()
+    assert drawn == (copied_run.path / "plots" / "network.png").read_bytes()  # as the report has it
+    code, out, _ = cli("look", copied_run.path, "network", "--out", tmp_path / "n.SVG", "--json")
+    answer = json.loads(out)
+    layers = json.loads(cli("look", copied_run.path, "layers", "--json")[1])["layers"]
+    assert answer == {
+        "model": "tiny-resnet",
+        "parameters": copied_run.parameters,
+        "multiply_adds": sum(layer["multiply_adds"] for layer in layers),
+        "svg": str(tmp_path / "n.SVG"),
+    }
+    assert (tmp_path / "n.SVG").read_text(encoding="utf-8").startswith("<?xml")
+    code, out, _ = cli("look", copied_run.path, "network", "--out", tmp_path / "n.svg")
+    assert (code, out.strip()) == (0, str(tmp_path / "n.svg"))
 
 
 def test_one_bad_file_costs_no_other_answer(cli: Cli, digits_run: Run, tmp_path: Path) -> None:
@@ -323,11 +344,14 @@ def test_data_lists_and_describes(cli: Cli, tmp_path: Path) -> None:
         (["--frobnicate"], 2, "No such option: --frobnicate"),
         (["evaluate", "EMPTY/none"], 1, "no run folder EMPTY/none; `convscope train"),
         (["evaluate", "EMPTY"], 1, "no checkpoint EMPTY/best.pt"),
-        (["look", "RUN", "patches"], 2, "'patches' is not one of 'layers', 'filters', 'maps', 'augment'"),
+        (["look", "RUN", "patches"], 2, "'patches' is not one of 'layers', 'network', 'filters', 'maps', 'augment'"),
         (["look", "RUN", "filters", "--index", "3"], 2, "look filters takes no --index"),
         (["look", "RUN", "augment", "--layer", "stem.conv"], 2, "look augment takes no --layer"),
         (["look", "RUN", "layers", "--layer", "stem.conv"], 2, "look layers takes no --layer"),
         (["look", "RUN", "layers", "--out", "a.png"], 2, "look layers takes no --out"),
+        (["look", "RUN", "network", "--layer", "stem.conv"], 2, "look network takes no --layer"),
+        (["look", "RUN", "network", "--index", "3"], 2, "look network takes no --index"),
+        (["look", "RUN", "network", "--out", "EMPTY/a.pdf"], 2, "a name that ends in .png or .svg"),
         (["look", "RUN", "filters", "--out", "EMPTY/a.jpg"], 2, "--out EMPTY/a.jpg: .* a name that ends in .png"),
         (["explain", "RUN", "--index", "0", "--out", "EMPTY"], 2, "give a name that ends in .png"),
         (["explain", "RUN/best.pt", "--index", "3"], 1, "best.pt is a file; give the run folder"),

@@ -22,6 +22,7 @@ from convscope.runs.canvas import (
     text_width,
     wrap,
 )
+from convscope.runs.outlines import arrowhead, box, disc, line
 
 
 def draw(width: float, height: float, pixels: np.ndarray, at: tuple[float, float], text: str = "") -> np.ndarray:
@@ -187,3 +188,35 @@ def test_a_frame_surrounds_the_picture() -> None:
     assert {tuple(color) for color in np.concatenate([out[:2].reshape(-1, 3), out[:, :2].reshape(-1, 3)])} == {
         (0xC0, 0x4F, 0x00)
     }
+
+
+def test_shapes_stand_where_points_say() -> None:
+    with Canvas(90, 61) as canvas:
+        box(canvas, 10, 20, 30, 8, "#0072b2")
+        disc(canvas, (60, 40), 6, "#c04f00")
+        line(canvas, [(5, 5), (80, 5), (80, 55)], "#1c2126", 2, radius=6)
+        arrowhead(canvas, (80, 58), "#1c2126")
+        page = np.asarray(Image.open(io.BytesIO(canvas.png())).convert("RGB"))
+    blue, orange, ink = (
+        np.argwhere((page == color).all(axis=-1)) for color in ((0, 0x72, 0xB2), (0xC0, 0x4F, 0), (0x1C, 0x21, 0x26))
+    )
+    assert (blue.min(axis=0).tolist(), blue.max(axis=0).tolist()) == ([40, 20], [55, 79])
+    assert orange.mean(axis=0) / SCALE == pytest.approx([39.75, 59.75], abs=0.1)
+    assert (page[60:100, 100:140, 2] < 128).sum() / SCALE**2 == pytest.approx(np.pi * 36, rel=0.05)
+    assert ink.min(axis=0) / SCALE == pytest.approx([4, 5], abs=0.6)
+    assert ink[:, 0].max() / SCALE == pytest.approx(58, abs=2)
+    assert (page[round(5 * SCALE), round(79.5 * SCALE)] == 255).all()  # the corner is rounded away
+
+
+def test_an_svg_needs_no_font_and_no_date() -> None:
+    made = []
+    for _ in range(2):
+        with Canvas(90, 61) as canvas:
+            canvas.text(MARGIN, MARGIN, "Ωhm")
+            canvas.axes(40, 30, 40, 20).plot([1, 3, 2])  # clipped, by an id
+            box(canvas, 10, 30, 30, 8, "#0072b2", radius=2)
+            made.append(canvas.svg())
+    assert made[0] == made[1]
+    assert b'viewBox="0 0 90 61"' in made[0]
+    assert b"<text" not in made[0]
+    assert b"dc:date" not in made[0]

@@ -65,6 +65,9 @@ def test_the_layers_are_listed_as_they_run_and_their_parameters_are_all_there(di
     assert (named["stem.conv"].type, named["stem.conv"].parameters) == ("Conv2D", 8 * 9)  # of our own layers
     assert (named["stem.norm"].type, named["stem.norm"].parameters) == ("BatchNorm2d", 16)
     assert (named["head"].type, named["head"].parameters) == ("Linear", 16 * 10 + 10)
+    assert (named["stem.conv"].multiply_adds, named["stem.norm"].multiply_adds) == (8 * 8 * 8 * 9, 0)
+    assert named["group2.0.sum.shortcut.conv"].multiply_adds == 16 * 4 * 4 * 8
+    assert named["head"].multiply_adds == 16 * 10
 
 
 def test_the_gallery_shows_each_picture_with_its_own_map_the_right_way_round(digits_run: Run) -> None:

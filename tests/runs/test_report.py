@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convscope.models import build_model
 from convscope.runs import plots
+from convscope.runs.anatomy import anatomy
 from convscope.runs.layer_table import LayerRow
 from convscope.runs.report import Note, ReportData, render_report, wilson_interval
 
@@ -84,6 +86,7 @@ def drawn() -> dict[str, bytes]:
         "filters": plots.filters(rng.normal(size=(8, 1, 3, 3)), "stem.conv"),
         "feature_maps": plots.feature_maps(digits[0], {"stem.conv": rng.normal(size=(8, 8, 8))}, ["One picture"]),
         "explain": plots.explanation_gallery(digits, overlays, "abcd", [True] * 4, "grad-cam"),
+        "network": plots.network(anatomy(build_model("lenet5", (1, 12, 14), 3), (1, 12, 14)), "lenet5"),
     }
 
 
@@ -101,7 +104,10 @@ def report_data(**changes: Any) -> ReportData:
         best_epoch=4,
         train_seconds=75.2,
         images_per_second=1180.4,
-        layers=[LayerRow("stem.conv", "Conv2D", (8, 8, 8), 72), LayerRow("pool", "GlobalAveragePool2D", (8,), 0)],
+        layers=[
+            LayerRow("stem.conv", "Conv2D", (8, 8, 8), 72, 4608),
+            LayerRow("pool", "GlobalAveragePool2D", (8,), 0, 0),
+        ],
         pictures=drawn(),
         config_yaml="data:\n  name: digits & <b>letters</b>\n",
         environment={"platform": "Linux", "threads": 2, "packages": {"numpy": "2.4.0"}, "command": None},
@@ -146,7 +152,7 @@ def test_links_lead_somewhere(source: str) -> None:
 
 def test_each_picture_is_inside_and_described(source: str) -> None:
     pictures = Page(source).all("img")
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for picture in pictures:
         png = base64.b64decode(picture["src"].partition(",")[2], validate=True)
         assert png in drawn().values()
@@ -162,6 +168,7 @@ def test_the_numbers_are_there(source: str) -> None:
         "Of 100 test pictures that it had never seen, the network named the right class for 83: 83.0 %.",
         "95 % interval 74.5 % to 89.1 %, n = 100",
         "175,258",
+        "Together 175,258 4,608",
         "1 min 15 s",
         "1,180 images/s",
         "the best one, 4, is tested",
@@ -191,7 +198,7 @@ def test_everything_from_the_run_is_escaped() -> None:
             run=f"runs/{HOSTILE}",
             classes=[HOSTILE] * 3,
             notes=[Note("info", HOSTILE)],
-            layers=[LayerRow(HOSTILE, HOSTILE, (1,), 1)],
+            layers=[LayerRow(HOSTILE, HOSTILE, (1,), 1, 1)],
             config_yaml=HOSTILE,
             environment={HOSTILE: HOSTILE},
         )
@@ -349,7 +356,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on thi
 @needs_chromium
 def test_a_browser_shows_it_without_sideways_scrolling_on_a_phone(tmp_path: Path) -> None:
     long = "a_very_long_unbroken_name_" * 6
-    layers = [LayerRow(long, "Conv2D", (256, 32, 32), 10**9)]
+    layers = [LayerRow(long, "Conv2D", (256, 32, 32), 10**9, 10**12)]
     data = report_data(recipe=long, classes=[long, "b", "c"], layers=layers, environment={"processor": long})
     frame = f'<iframe width="390" height="800" srcdoc="{html.escape(render_report(data))}"></iframe>'
     probe = """<script>onload = () => {
@@ -405,6 +412,7 @@ def test_only_charts_turn_dark(source: str) -> None:
         ("Explain", False),
         ("Filters", False),
         ("Feature maps", False),
+        ("Network", True),
     ]
 
 
