@@ -106,9 +106,10 @@ def carry_out(row: Row, data_dir: Path | None) -> Row:
     return row | measured | {"accuracy": accuracy}
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Train what is missing in the file, writing it after each row, and print the table."""
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
+    command = command_line(["python", "benchmarks/bench_ablation.py", *arguments])
     try:
         split = VALIDATION if options.validation else TEST
         rows = json.loads(options.out.read_text(encoding="utf-8"))["rows"] if options.out.exists() else []
@@ -123,7 +124,7 @@ def main() -> None:
             )
             rows = [*(other for other in rows if not _replaces(row, other)), measured]
             options.out.parent.mkdir(parents=True, exist_ok=True)
-            write_json(options.out, {"environment": _environment(), "rows": rows})
+            write_json(options.out, {"environment": describe_environment("cpu") | {"command": command}, "rows": rows})
     except ConvscopeError as error:
         sys.exit(f"error: {error}")
     print(f"\n{describe(rows)}\n\n{plain_text(table(rows))}")
@@ -146,11 +147,5 @@ def _replaces(row: Row, other: Row) -> bool:
     return all(row[key] == other[key] for key in ("idea", "seed", "recipe", "changes", "split"))
 
 
-def _environment() -> dict[str, Any]:
-    return describe_environment("cpu") | {
-        "command": command_line(["python", "benchmarks/bench_ablation.py", *sys.argv[1:]])
-    }
-
-
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -42,8 +42,8 @@ def test_rates_are_medians_of_blocks_without_their_first_step():
         finally:
             closed.append(name)
 
-    blocks = [[0.3, 0.02, 0.02], [0.3, 0.1, 0.1], [0.3, 0.05, 0.05]]
-    loops = {"a": loop("a", sum(blocks, []), 10), "b": loop("b", [0.0, 0.05, 0.05] * 3, 10)}
+    blocks = [0.3, 0.02, 0.02, 0.3, 0.1, 0.1, 0.3, 0.05, 0.05]  # of three steps, the first of which does not count
+    loops = {"a": loop("a", blocks, 10), "b": loop("b", [0.0, 0.05, 0.05] * 3, 10)}
     rates = side_by_side._take_turns(loops, {"b": 0.15}, steps=2, rounds=3)
     assert rates["a"] == pytest.approx(10 / 0.05, rel=0.3)
     assert rates["b"] == pytest.approx(10 / 0.2, rel=0.3)

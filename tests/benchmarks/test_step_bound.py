@@ -27,7 +27,7 @@ def make_job() -> MakeJob:
     """The digits recipe ready to fit, small, with settings changed."""
 
     def make(*settings: str) -> Job:
-        small = [] if "model.name=lenet5" in settings else ["model.base_channels=6"]
+        small = [] if "model.name=simple-cnn" in settings else ["model.base_channels=6"]
         return prepare(load_config("digits", [*small, "train.batch_size=50", "train.epochs=3", *settings]))
 
     return make
@@ -69,7 +69,7 @@ def test_behind_a_frozen_layer_no_gradient_of_the_input_is_owed(make_job: MakeJo
 
 
 def test_a_bias_is_owed_its_gradient_too_and_hooks_are_gone(make_job: MakeJob):
-    job = make_job("model.name=lenet5")
+    job = make_job("model.name=simple-cnn")
     images = next(job.batches.train(0))[0]
     found = step_bound.convolutions(job, images)
     assert all(of.bias and of.gradients[-1] == "bias" for of in found)
