@@ -35,8 +35,8 @@ RECIPE = "cifar10-94"
 MARGIN = 1.5  # a precision or layout that is so much slower for a convolution is timed once only
 
 
-def measure(job: Job, sizes: Sizes, rounds: int, blocks: int, environment: dict[str, Any]) -> dict[str, Any]:
-    """Everything, each table printed as it comes: `rounds` of rates and steps in turns, then `blocks` of each loop."""
+def measure(job: Job, sizes: Sizes, rounds: int, environment: dict[str, Any]) -> dict[str, Any]:
+    """Everything, each table printed as it comes: rates and steps in turns, loops in turns, then augmentation."""
     result: dict[str, Any] = {"environment": environment, "sizes": asdict(sizes)}
     print(describe(environment), flush=True)
     stages = step_bound.stages(job)
@@ -48,7 +48,7 @@ def measure(job: Job, sizes: Sizes, rounds: int, blocks: int, environment: dict[
         _show(name, result)
     full = step_bound.full_size(stages)
     extra = step_bound.setting_up(job, full, seconds)
-    result["loops"] = side_by_side.loops(job, full, extra, steps=2, rounds=blocks)
+    result["loops"] = side_by_side.loops(job, full, extra, steps=2, rounds=rounds)
     _show("loops", result)
     result["augmentation"] = side_by_side.augmentation(job, full, rounds)
     _show("augmentation", result)
@@ -64,8 +64,7 @@ def main() -> None:
         with job.state.arithmetic.on_threads():
             environment = _environment(job, options.set)
             sizes = Sizes(matrix=256, batch=4) if options.quick else Sizes()
-            rounds = 1 if options.quick else 5
-            result = measure(job, sizes, rounds, rounds, environment)
+            result = measure(job, sizes, 1 if options.quick else options.rounds, environment)
     except ConvscopeError as error:
         sys.exit(f"error: {error}")
     folder = ROOT / ("build/benchmarks" if options.quick else "benchmarks/results")
@@ -81,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one of its settings")
     parser.add_argument("--data-dir", type=Path, help="where the data set lies")
     parser.add_argument("--quick", action="store_true", help="small machine rates, one round; to build/benchmarks")
+    parser.add_argument("--rounds", type=int, default=5, help="whose medians are taken (default: 5)")
     parser.add_argument("--keep-memory", action="store_true", help="clean surroundings, where freed memory stays")
     parser.add_argument("--out", type=Path, help="the file to write")
     return parser

@@ -77,8 +77,7 @@ def plain_loop(
     """Train `model` in place, epoch after epoch without end; yields the pictures of each step."""
     loader = DataLoader(pictures, batch_size, shuffle=True, num_workers=workers, drop_last=True)
     criterion = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(learning, lr=0.1, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     running_loss, correct = 0.0, 0
     model.train()

@@ -72,6 +72,15 @@ def test_augmentation_is_a_picture_each_and_times_that_of_whole_batches(job: Job
     assert all(0.01 < microseconds < 1e4 for microseconds in each.values())
 
 
+def test_whole_batches_are_of_a_whole_epoch():
+    job = prepare(load_config("digits", ["model.base_channels=4", "train.batch_size=16"]))
+    each = side_by_side.augmentation(job, step_bound.full_size(step_bound.stages(job)), rounds=2)["microseconds"]
+    started = time.perf_counter()
+    count = sum(len(labels) for _, labels in job.batches.train(0))
+    alone = 1e6 * (time.perf_counter() - started) / count
+    assert alone / 8 < each["ready, whole batches"] < 8 * alone  # by batches it would be 80 times as much
+
+
 def test_transforms_are_those_of_the_recipe(job: Job):
     assert job.batches.augment is not None
     (crop,) = job.batches.augment.transforms
