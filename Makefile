@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUTF8 := 1
 
-.PHONY: demo test test-slow check bench docs-check clean
+.PHONY: demo test test-slow check bench ablation docs-check clean
 
 demo: $(VENV)/.installed  ## train, evaluate, explain, prove and verify on real handwritten digits
 	@echo "== smoke: does a network learn on this machine?"
@@ -39,8 +39,11 @@ check: $(VENV)/.installed-dev docs-check  ## style, types, architecture, and doc
 docs-check: $(VENV)/.installed-dev  ## the generated parts of the docs are what the program says today
 	$(BIN)/python docs/generate.py --check
 
-bench: $(VENV)/.installed-dev  ## every benchmark; results in benchmarks/results
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit; done
+bench: $(VENV)/.installed-dev  ## the benchmarks that take minutes; results in benchmarks/results
+	@for name in numpy_nn training; do $(BIN)/python benchmarks/bench_$$name.py || exit; done
+
+ablation: $(VENV)/.installed-dev  ## what each idea of a recipe buys; takes hours, goes on where it broke off
+	$(BIN)/python benchmarks/bench_ablation.py
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

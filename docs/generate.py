@@ -8,12 +8,13 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from benchmarks import numpy_tables
+from benchmarks import ablation_table, numpy_tables, training_tables
 from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
 from convscope.doctor import CHECKS
@@ -21,7 +22,8 @@ from convscope.registry import DATASETS, METHODS, MODELS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SPEED = ROOT / "benchmarks" / "results" / "numpy_nn.json"
+MEASURED = ROOT / "benchmarks" / "results"
+NOT_YET = "Not measured yet."
 COMMANDS = [
     "train",
     "evaluate",
@@ -113,9 +115,8 @@ def choices(annotation: object) -> str:
 
 def speed() -> str:
     """What benchmarks/bench_numpy_nn.py measured last: the machine, its tables, its chart."""
-    if not SPEED.exists():
-        return "Not measured yet."
-    result = json.loads(SPEED.read_text(encoding="utf-8"))
+    if (result := measured("numpy_nn")) is None:
+        return NOT_YET
     environment = result["environment"]
     tables = [table(header, rows) for header, *rows in (of(result) for of in numpy_tables.TABLES.values())]
     words = "How the time of a convolution grows with size and channels: Python loops, im2col, PyTorch and numpy_nn"
@@ -126,6 +127,29 @@ def speed() -> str:
             f"![{words}](images/numpy_nn.png)",
         ]
     )
+
+
+def training_speed() -> str:
+    """What benchmarks/bench_training.py measured last: the machine and its tables."""
+    if (result := measured("training")) is None:
+        return NOT_YET
+    environment = result["environment"]
+    tables = [table(header, rows) for header, *rows in (of(result) for of in training_tables.TABLES.values())]
+    return "\n\n".join([f"`{environment['command']}`: {training_tables.describe(environment)}", *tables])
+
+
+def ablation() -> str:
+    """What benchmarks/bench_ablation.py has measured: a row an idea."""
+    if (result := measured("ablation")) is None:
+        return NOT_YET
+    header, *rows = ablation_table.table(result["rows"])
+    return f"{ablation_table.describe(result['rows'])}\n\n{table(header, rows)}"
+
+
+def measured(name: str) -> Any:
+    """What a benchmark wrote into its file, None where it has not been run."""
+    file = MEASURED / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -144,6 +168,8 @@ PARTS = {
     "recipes": recipes,
     "configuration": configuration,
     "speed": speed,
+    "training speed": training_speed,
+    "ablation": ablation,
 }
 
 
