@@ -1,4 +1,4 @@
-"""A run and one picture in, a PNG in `RUN/views/` out: explanations, kernels, feature maps, augmentation."""
+"""A run and one picture in, a PNG out, in `RUN/views/` unless told: explanations, kernels, maps, augmentation."""
 
 import hashlib
 import re
@@ -153,7 +153,7 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     training = own.pictures
     augment = build_augment(run.config.data.augment, training.shape[1:], run.checkpoint["mean"])
     if augment is None:
-        raise UsageError(f"{run.path} was trained without augmentation; data.augment says what there is")
+        raise UsageError(f"{run.name} was trained without augmentation; data.augment says what there is")
     pictures = training.subset(min(10, len(training)), run.config.train.seed).images
     generator = torch.Generator().manual_seed(run.config.train.seed)
     varied = [augment(torch.from_numpy(pictures), generator).numpy() for _ in range(3)]
@@ -163,7 +163,7 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
 
 
 def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None = None) -> str:
-    """Write a view where `out` says, or into the run's views under its name; returns the path.
+    """Write a view where `out` says, or among the run's views under its name; returns the path.
 
     Only the same view of the same picture goes by the same name: where the words alone do not say it (a picture from
     a `file`, a name with characters that a file name had better not have, or a long one), a short hash does.
@@ -178,6 +178,6 @@ def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None
     if file is not None or plain != words:
         exact = "\0".join([*name, str(file.resolve()) if file else ""])
         plain += "-" + hashlib.sha256(exact.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    path = out or run.path / "views" / f"{plain}.png"
+    path = out or run.views / f"{plain}.png"
     write_file(path, png)
     return str(path)

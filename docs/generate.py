@@ -31,6 +31,7 @@ COMMANDS = [
     "prove",
     "verify",
     "doctor",
+    "export",
     "smoke",
     "data",
     "data list",
