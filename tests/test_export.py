@@ -16,7 +16,7 @@ from PIL import Image
 from convscope import train
 from convscope.config import load_config
 from convscope.convert import to_numpy
-from convscope.data import load
+from convscope.data import hold_out, load
 from convscope.doctor import examine_run
 from convscope.errors import ConvscopeError, DataError, UsageError
 from convscope.evaluate import evaluate
@@ -52,10 +52,13 @@ def test_the_folder_is_small_and_verifies(exported_run: Run, digits_run: Run) ->
 
 
 def test_the_results_are_of_the_rounded_weights(exported_run: Run, digits_run: Run) -> None:
-    _, test = load("digits")
+    pictures, test = load("digits")
+    _, validation = hold_out(pictures, digits_run.config)
     result = evaluate(exported_run, test)
     found, before = exported_run.results, digits_run.results
     assert found["test_accuracy"] == result.accuracy
+    assert validation is not None
+    assert found["val_accuracy"] == evaluate(exported_run, validation).accuracy
     measured = {"run", "val_accuracy", "test_accuracy"}
     assert {key: found[key] for key in found.keys() - measured} == {
         key: before[key] for key in before.keys() - measured
