@@ -15,7 +15,6 @@ from PIL import Image
 
 from convscope import train
 from convscope.config import load_config
-from convscope.convert import to_numpy
 from convscope.data import hold_out, load
 from convscope.doctor import examine_run
 from convscope.errors import ConvscopeError, DataError, UsageError
@@ -215,29 +214,6 @@ def test_of_an_absolute_path_the_last_part_stays(path: str, kept: str) -> None:
     assert without_places({"command": None}) == {"command": None}
 
 
-def test_the_card_says_which_weights_these_are(exported_run: Run) -> None:
-    card = (exported_run.path / "README.md").read_text(encoding="utf-8")
-    results, folder = exported_run.results, exported_run.path
-    record = json.loads((folder / "environment.json").read_text())
-    accuracy = f"{100 * results['test_accuracy']:.2f}\N{NO-BREAK SPACE}%"
-    for said in (
-        f"These weights classify {accuracy} of 360 held-out test pictures",
-        "| recipe | digits, seed 0 |",
-        "| model | tiny-resnet (base_channels=8), 10,978 parameters |",
-        hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
-        f"{(folder / 'model.safetensors').stat().st_size:,} bytes, of epoch {exported_run.checkpoint['epoch']} |",
-        "| training | 3 epochs of sgd, ",
-        record["processor"],
-        f"Python {record['python']}, convscope {record['packages']['convscope']}",
-        f"| test pictures | fingerprint `{record['pictures']['test']}` |",
-        "steps in float32",
-        "convscope evaluate tiny\n",
-    ):
-        assert said in card
-    assert "test-time augmentation" not in card
-    assert "| command |" not in card  # it was called from Python
-
-
 def claim(**values: Any) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         found = json.loads((folder / "results.json").read_text())
@@ -313,10 +289,3 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(copied_run: Run, 
     assert cli("export", copied_run.path, "--to", "tiff", "--out", tmp_path / "x")[0] == 2
     assert cli("export", copied_run.path, "--to", "safetensors")[0] == 2
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
-
-
-def test_the_numpy_network_of_an_export(exported_run: Run) -> None:
-    images = np.random.default_rng(2).integers(0, 256, (3, 1, 8, 8)).astype(np.uint8)
-    network = to_numpy(exported_run.model)
-    found = network(exported_run.preprocess(images).numpy())
-    np.testing.assert_allclose(found, exported_run.logits(images), rtol=1e-4, atol=1e-4)
