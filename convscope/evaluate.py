@@ -91,7 +91,7 @@ def summary(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     images = sum((row["images_per_second"] or 0.0) * (row["seconds"] or 0.0) for row in rows)
     return {
-        "run": str(run.path),
+        "run": run.name,
         "dataset": run.config.data.name,
         "model": run.model_name,
         "parameters": run.parameters,
@@ -137,7 +137,7 @@ def evaluate_held_out(run: Run, data_dir: Path | None = None, tta: bool = False)
     check_fit(run, own.test)
     if own.changed("test") and (own.changed("training") or own.changed("validation")):
         raise DataError(
-            f"the pictures of {run.path} have changed since its training, so its test set may hold some that it "
+            f"the pictures of {run.name} have changed since its training, so its test set may hold some that it "
             "learned from; give the folder that has them as they were with --data-dir, or train again"
         )
     return evaluate(run, own.test, tta or run.config.train.tta), own.warn("test")
@@ -146,8 +146,8 @@ def evaluate_held_out(run: Run, data_dir: Path | None = None, tta: bool = False)
 def check_fit(run: Run, pictures: ImageSet) -> None:
     """UsageError where `pictures` do not fit the run."""
     if pictures.shape != run.input_shape:
-        raise UsageError(f"{run.path} was trained on pictures {run.input_shape} (C, H, W); these are {pictures.shape}")
+        raise UsageError(f"{run.name} was trained on pictures {run.input_shape} (C, H, W); these are {pictures.shape}")
     if pictures.classes != run.classes:
         raise UsageError(
-            f"{run.path} was trained on the classes {', '.join(run.classes)}; these are {', '.join(pictures.classes)}"
+            f"{run.name} was trained on the classes {', '.join(run.classes)}; these are {', '.join(pictures.classes)}"
         )

@@ -74,6 +74,6 @@ def predict_each(run: Run, images: Sequence[Path | str], top: int = 3) -> Iterat
             continue
         row = run.probabilities(picture[None])[0]  # (K,)
         if not np.isfinite(row).all():
-            raise ConvscopeError(f"the network in {run.path} gives no numbers (NaN); `convscope doctor {run.path}`")
+            raise ConvscopeError(f"the network in {run.name} gives no numbers (NaN); `convscope doctor {run.name}`")
         best = np.argsort(-row, kind="stable")[:top]
         yield Prediction(str(path), tuple(Choice(run.classes[k], int(k), float(row[k])) for k in best))

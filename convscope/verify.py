@@ -15,7 +15,7 @@ from convscope.config import load_config
 from convscope.data import ImageSet
 from convscope.errors import ConvscopeError, UsageError
 from convscope.evaluate import evaluate
-from convscope.runs import Run, artifacts, check_folder, load_run
+from convscope.runs import Run, artifacts, find_run, load_run
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
 from convscope.runs.environment import read_environment
 from convscope.runs.own_pictures import own_pictures
@@ -60,16 +60,16 @@ def verify(folder: Path, data_dir: Path | None = None) -> Verification:
     """Check every artefact of a run folder; goes on after a failure, so that the list is complete.
 
     Losses and accuracies are computed again from `best.pt`, if the run's data set is on this machine; nothing is
-    downloaded.
+    downloaded. An export is held to the accuracies of its own weights: `metrics.csv` says what those were that it was
+    made from, in float32.
 
     Args:
         data_dir: where the data set lies, and nowhere else.
 
     Raises:
-        ConvscopeError: `folder` is no folder.
+        ConvscopeError: `folder` is no folder, nor the name of a network that comes with convscope.
     """
-    check_folder(folder)
-    return Verification(tuple(_checks(folder, data_dir)))
+    return Verification(tuple(_checks(find_run(folder), data_dir)))
 
 
 def _checks(folder: Path, data_dir: Path | None) -> Iterator[Check]:
@@ -78,19 +78,20 @@ def _checks(folder: Path, data_dir: Path | None) -> Iterator[Check]:
             yield Check(f"{name} is there with the hash on record", problem)
     except ConvscopeError as error:
         yield Check(f"{artifacts.MANIFEST} is there", str(error))
-    for checkpoint in (artifacts.BEST, artifacts.LATEST):
+    exported, best = artifacts.is_exported(folder), artifacts.weights_of(folder).name
+    for checkpoint in (best,) if exported else (best, artifacts.LATEST):
         yield _check(f"{checkpoint} rebuilds the model by itself", partial(_rebuild, folder / checkpoint))
-    yield _check(f"{artifacts.BEST} predicts", partial(_predicts, folder))
+    yield _check(f"{best} predicts", partial(_predicts, folder))
     yield _check(f"{artifacts.CONFIG} is a valid recipe", partial(_config, folder))
     yield _check(f"{artifacts.METRICS} has one sane row an epoch", partial(_metrics, folder))
-    for picture in artifacts.PICTURES:
-        yield _check(f"{picture} opens", partial(_picture, folder / picture))
-    yield _check(f"{artifacts.REPORT} needs no other file", partial(_report, folder / artifacts.REPORT))
+    if not exported:
+        for picture in artifacts.PICTURES:
+            yield _check(f"{picture} opens", partial(_picture, folder / picture))
+        yield _check(f"{artifacts.REPORT} needs no other file", partial(_report, folder / artifacts.REPORT))
     pictures = cache(partial(_pictures, folder, data_dir))
-    yield _check(
-        f"{artifacts.METRICS} says what {artifacts.BEST} reaches on validation", lambda: _validation(*pictures())
-    )
-    yield _check(f"{artifacts.RESULTS} says what {artifacts.BEST} reaches on the test set", lambda: _test(*pictures()))
+    where, validate = (artifacts.RESULTS, _exported_validation) if exported else (artifacts.METRICS, _validation)
+    yield _check(f"{where} says what {best} reaches on validation", lambda: validate(*pictures()))
+    yield _check(f"{artifacts.RESULTS} says what {best} reaches on the test set", lambda: _test(*pictures()))
 
 
 def _check(name: str, look: Callable[[], None]) -> Check:
@@ -134,9 +135,11 @@ def _metrics(folder: Path) -> None:
     rows = run.metrics
     if not rows or list(rows[0]) != COLUMNS:
         raise ConvscopeError(f"expected the columns {','.join(COLUMNS)}, got {','.join(rows[0]) if rows else 'no row'}")
-    settings, last = run.config.train, load_checkpoint(folder / artifacts.LATEST)["epoch"]
+    settings, exported = run.config.train, artifacts.is_exported(folder)
+    last = run.results["epochs"] if exported else load_checkpoint(folder / artifacts.LATEST)["epoch"]
     if last > settings.epochs or (last < settings.epochs and not settings.patience):  # patience may stop it early
-        raise ConvscopeError(f"{artifacts.LATEST} is of epoch {last}, the configuration asks for {settings.epochs}")
+        name = artifacts.RESULTS if exported else artifacts.LATEST
+        raise ConvscopeError(f"{name} is of epoch {last}, the configuration asks for {settings.epochs}")
     if [row["epoch"] for row in rows] != list(range(1, last + 1)):
         raise ConvscopeError(f"expected epochs 1 to {last}, got {len(rows)} rows")
     if unsound := [f"{key} of epoch {i}" for i, row in enumerate(rows, 1) for key in COLUMNS if not _sane(row[key])]:
@@ -144,7 +147,8 @@ def _metrics(folder: Path) -> None:
     best = run.checkpoint["best_val_accuracy"]
     accuracies = [row["val_accuracy"] for row in rows if row["val_accuracy"] is not None]
     if best != (max(accuracies) if accuracies else None):
-        raise ConvscopeError(f"best.pt says validation accuracy {best}, the rows say {accuracies}")
+        name = artifacts.weights_of(folder).name
+        raise ConvscopeError(f"{name} says validation accuracy {best}, the rows say {accuracies}")
 
 
 def _sane(value: float | None) -> bool:
@@ -197,9 +201,8 @@ def _pictures(folder: Path, data_dir: Path | None) -> tuple[Run, ImageSet | None
     stored = run.checkpoint["mean"], run.checkpoint["std"]
     same = training.classes == run.classes and np.allclose(training.channel_stats(), stored, rtol=0, atol=1e-6)
     if not same or test.shape != run.input_shape:
-        raise ConvscopeError(
-            f"{artifacts.BEST} has other classes, mean or deviation than the pictures of {run.config.data.name}"
-        )
+        name = artifacts.weights_of(folder).name
+        raise ConvscopeError(f"{name} has other classes, mean or deviation than the pictures of {run.config.data.name}")
     return run, validation, test
 
 
@@ -219,6 +222,14 @@ def _validation(run: Run, validation: ImageSet | None, _: ImageSet) -> None:
         raise ConvscopeError(f"epoch {run.checkpoint['epoch']}: loss {row['val_loss']}, recomputed {loss:.6g}")
 
 
+def _exported_validation(run: Run, validation: ImageSet | None, _: ImageSet) -> None:
+    claimed = run.results["val_accuracy"]
+    if validation is not None:
+        _compare_accuracy(evaluate(run, validation).accuracy, claimed, len(validation), "validation")
+    elif claimed is not None:
+        raise ConvscopeError(f"it says validation accuracy {claimed}, but data.val_fraction=0 held nothing out")
+
+
 def _test(run: Run, _: ImageSet | None, test: ImageSet) -> None:
     results = run.results
     found = evaluate(run, test, run.config.train.tta or "test_accuracy_tta" in results)
@@ -226,7 +237,7 @@ def _test(run: Run, _: ImageSet | None, test: ImageSet) -> None:
     if found.accuracy_tta is not None:
         _compare_accuracy(found.accuracy_tta, results["test_accuracy_tta"], len(test), "test-time augmentation")
     claimed, best = results["val_accuracy"], run.checkpoint["best_val_accuracy"]
-    if claimed != best:
+    if claimed != best and not artifacts.is_exported(run.path):
         raise ConvscopeError(f"it says validation accuracy {claimed}, {artifacts.BEST} says {best}")
 
 

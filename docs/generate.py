@@ -33,6 +33,7 @@ COMMANDS = [
     "prove",
     "verify",
     "doctor",
+    "export",
     "smoke",
     "data",
     "data list",

@@ -34,6 +34,14 @@ def copied_run(digits_run: Run, tmp_path: Path) -> Run:
     return load_run(tmp_path / "run")
 
 
+@pytest.fixture(scope="session")
+def exported_run(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The export of `digits_run`; read it, do not write into it."""
+    from convscope.export import export_safetensors
+
+    return export_safetensors(digits_run, tmp_path_factory.mktemp("exports") / "tiny")
+
+
 @pytest.fixture
 def data_dir() -> Path:
     """The folder with the real archives; the test skips where CONVSCOPE_DATA does not say."""

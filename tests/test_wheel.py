@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from convscope.runs import Run
+
 CHECKOUT = Path(__file__).parent.parent
 # a user's environment: nothing of ours that would lead back to the checkout or to data
 ENVIRONMENT = {
@@ -33,10 +35,14 @@ def run(*command: str | Path, cwd: Path, timeout: float = 300) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that neither a stale build folder gets in nor a new one is left behind."""
+def wheel(exported_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that neither a stale build folder gets in nor a new one is left behind.
+
+    One more trained network is in it, `tiny`.
+    """
     source = tmp_path_factory.mktemp("source")
     shutil.copytree(CHECKOUT / "convscope", source / "convscope", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(exported_run.path, source / "convscope" / "trained" / "tiny")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
@@ -66,9 +72,11 @@ def convscope(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     return lambda *arguments: run(environment / "convscope", *arguments, cwd=folder)
 
 
-def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel: Path, exported_run: Run) -> None:
     kept = (".py", ".yaml", ".html", "py.typed")
     expected = {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("convscope/**/*") if path.name.endswith(kept)}
+    expected |= {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("convscope/trained/*/*")}
+    expected |= {f"convscope/trained/tiny/{path.name}" for path in exported_run.path.iterdir()}
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == {name.replace(os.sep, "/") for name in expected}
@@ -90,6 +98,13 @@ def test_it_is_imported_from_where_it_was_installed(environment: Path, tmp_path:
 
 def test_smoke_passes(convscope: Callable[..., str]) -> None:
     assert re.match(r"smoke passed: loss [\d.]+ -> [\d.]+, test accuracy (9\d\.\d|100\.0)%", convscope("smoke"))
+
+
+def test_a_trained_network_is_found_by_its_name(convscope: Callable[..., str], exported_run: Run) -> None:
+    found = json.loads(convscope("evaluate", "tiny", "--json"))
+    assert (found["run"], found["test_accuracy"]) == ("tiny", exported_run.results["test_accuracy"])
+    assert convscope("look", "tiny", "filters").strip() == str(Path("runs", "tiny-views", "filters-stem.conv.png"))
+    assert convscope("verify", "tiny").splitlines()[-1] == "tiny: all 12 checks passed"
 
 
 def test_a_training_from_the_recipe_to_the_explanation(convscope: Callable[..., str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from convscope import __version__
 from convscope.cli.data import data
+from convscope.cli.export import export
 from convscope.cli.options import DataDir, ImageFile, Index, Json, LayerName, Png, RunFolder
 from convscope.errors import UsageError
 from convscope.registry import METHODS
@@ -273,7 +274,7 @@ def verify(run: RunFolder, data_dir: DataDir = None, json: Json = False) -> None
 def doctor(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="A run folder, finished or not.", show_default=False),
+        typer.Argument(metavar="RUN", help="A run as `verify` takes it, or an unfinished one.", show_default=False),
     ] = None,
     data_dir: DataDir = None,
     json: Json = False,
@@ -289,6 +290,9 @@ def doctor(
     groups = {} if run is None else {str(run): examine_run(run, data_dir)}
     if not verdicts.findings({"this machine": examine_environment(), **groups}, json):
         raise typer.Exit(1)
+
+
+app.command()(export)
 
 
 @app.command()

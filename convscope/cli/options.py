@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `convscope train` made.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, or the name of a network that comes with convscope.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for a machine.")]
 DataDir = Annotated[
     Path | None,
@@ -16,4 +18,7 @@ DataDir = Annotated[
 ImageFile = Annotated[Path | None, typer.Option(help="A picture file.", show_default=False)]
 Index = Annotated[int | None, typer.Option(help="A picture of the test set.", show_default=False)]
 LayerName = Annotated[str | None, typer.Option(help="Dotted name of a layer.", show_default="the program's choice")]
-Png = Annotated[Path | None, typer.Option(help="The PNG to write.", show_default="in RUN/views/")]
+Png = Annotated[
+    Path | None,
+    typer.Option(help="The PNG to write.", show_default="in RUN/views/; of a name, in runs/RUN-views/"),
+]

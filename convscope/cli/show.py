@@ -32,7 +32,8 @@ def results(values: dict[str, Any], json: bool) -> None:
     print(
         f"training            {values['epochs']} epochs in {seconds:.1f} s, {values['images_per_second']:,.0f} images/s"
     )
-    print(f"report              {Path(values['run']) / 'report.html'}")
+    if (report := Path(values["run"]) / "report.html").exists():  # an export has none
+        print(f"report              {report}")
 
 
 def evaluation(values: dict[str, Any], result: "Evaluation", changed: bool | None, json: bool) -> None:
@@ -78,7 +79,7 @@ def predictions(run: "Run", found: "Iterable[Prediction | Unreadable]", json: bo
         if not json:
             print(f"{item.image}: {', '.join(f'{c.label} {c.probability:.1%}' for c in item.top)}")
     if json:
-        print_json({"run": str(run.path), "model": run.model_name, "results": items})
+        print_json({"run": run.name, "model": run.model_name, "results": items})
     return not any("error" in item for item in items)
 
 
@@ -96,7 +97,7 @@ def explanation(values: dict[str, Any], json: bool) -> None:
 def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
     """A line a layer."""
     if json:
-        return print_json({"run": str(run.path), "model": run.model_name, "layers": [asdict(row) for row in rows]})
+        return print_json({"run": run.name, "model": run.model_name, "layers": [asdict(row) for row in rows]})
     print_table(
         ["layer", "type", "output", "parameters", "multiply-adds"],
         [
@@ -114,6 +115,18 @@ def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
 def view(values: dict[str, Any], json: bool) -> None:
     """Where the picture lies."""
     print_json(values) if json else print(values["png" if "png" in values else "svg"])
+
+
+def export(made: "Run", run: "Run", json: bool) -> None:
+    """Where the weights lie, which they are, and what they reach beside those of the run that they are of."""
+    from convscope.runs.artifacts import fingerprint, weights_of
+
+    path = weights_of(made.path)
+    found, values = fingerprint(path), made.results
+    if json:
+        return print_json(values | {"weights": str(path), **found})
+    print(f"{path}: {found['bytes']:,} bytes, SHA-256 {found['sha256']}")
+    print(f"test accuracy {values['test_accuracy']:.2%}, of {run.name} {run.results['test_accuracy']:.2%}")
 
 
 def data_sets(found: list[dict[str, Any]], json: bool) -> None:

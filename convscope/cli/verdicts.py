@@ -86,7 +86,7 @@ def _proof_values(run: "Run", result: "Proof") -> dict[str, Any]:
         "grad_cam": found and found.grad_cam and _difference_values(found.grad_cam),
         "ok": result.ok,
         "problem": result.problem or None,
-        "run": str(run.path),
+        "run": run.name,
     }
 
 

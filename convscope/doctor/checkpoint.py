@@ -13,14 +13,15 @@ from convscope.errors import ConvscopeError
 from convscope.models import build_model
 from convscope.models.base import Shape
 from convscope.registry import MODELS
-from convscope.runs.artifacts import BEST, CONFIG, LATEST
+from convscope.runs.artifacts import BEST, CONFIG, LATEST, weights_of
 from convscope.runs.checkpoint import Budget, load_checkpoint
 from convscope.runs.environment import resume_command
 
 
 def check_checkpoint(folder: Path, stage: Stage) -> Finding:
     """Whether there is a checkpoint and its weights are those of the model that it names."""
-    nothing = not any((folder / name).exists() for name in (BEST, LATEST))
+    weights = weights_of(folder)
+    nothing = not weights.exists() and not (folder / LATEST).exists()
     if nothing and stage == "at work":
         return Finding("checkpoint", "fine", "There is none yet: the training has just begun.")
     try:
@@ -38,7 +39,7 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
         return Finding("checkpoint", "problem", seen, _advice(state, shape, classes))
     differences = _differences(expected, state)
     if not differences:
-        early = "" if (folder / BEST).exists() else f" in {LATEST}; {BEST} comes with the end of an epoch"
+        early = "" if weights.exists() else f" in {LATEST}; {BEST} comes with the end of an epoch"
         return Finding("checkpoint", "fine", f"The weights fit {named['name']}, {len(state)} tensors{early}.")
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     options = "".join(f", {key}={value}" for key, value in named["options"].items())
@@ -47,12 +48,12 @@ def check_checkpoint(folder: Path, stage: Stage) -> Finding:
 
 
 def _first_or_best(folder: Path, stage: Stage) -> dict[str, Any]:
-    """The content of best.pt; of latest.pt while a training is in its first epoch."""
+    """The content of best.pt, or of its place in an export; of latest.pt while a training is in its first epoch."""
     if stage != "finished" and not (folder / BEST).exists() and (folder / LATEST).exists():
         latest = load_checkpoint(folder / LATEST)
         if latest["epoch"] == 0:
             return latest
-    return load_checkpoint(folder / BEST)
+    return load_checkpoint(weights_of(folder))
 
 
 def _wanted(name: str, shape: Shape, classes: int, **options: Any) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from convscope.doctor.finding import Finding, sentence
 from convscope.doctor.stage import AGAIN, Stage
 from convscope.errors import ConvscopeError
 from convscope.runs import Run
-from convscope.runs.artifacts import BEST, CONFIG, LATEST, MANIFEST, METRICS, RESULTS
+from convscope.runs.artifacts import CONFIG, LATEST, MANIFEST, METRICS, RESULTS, weights_of
 from convscope.runs.checkpoint import load_checkpoint
 from convscope.runs.environment import resume_command
 
@@ -67,15 +67,15 @@ def _unfinished(folder: Path, stage: Stage, epochs: int) -> Finding:
 def _kept(folder: Path) -> tuple[str, int]:
     """(name, epochs done) of the checkpoint that got furthest, of those that can be read; ("", 0) without one."""
     kept = [("", 0)]
-    for name in (LATEST, BEST):
+    for path in (folder / LATEST, weights_of(folder)):
         with suppress(ConvscopeError):
-            kept.append((name, load_checkpoint(folder / name)["epoch"]))
+            kept.append((path.name, load_checkpoint(path)["epoch"]))
     return max(kept, key=lambda pair: pair[1])
 
 
 def _classes(folder: Path) -> int | None:
     """How many classes the run has, if any of its checkpoints says so."""
-    for name in (BEST, LATEST):
+    for path in (weights_of(folder), folder / LATEST):
         with suppress(ConvscopeError):
-            return len(load_checkpoint(folder / name)["classes"])
+            return len(load_checkpoint(path)["classes"])
     return None

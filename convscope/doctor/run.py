@@ -13,8 +13,8 @@ from convscope.doctor.model import examine
 from convscope.doctor.records import check_training
 from convscope.doctor.stage import stage_of
 from convscope.errors import ConvscopeError, UsageError
-from convscope.runs import Run, check_folder, load_run
-from convscope.runs.artifacts import BEST, ENVIRONMENT
+from convscope.runs import Run, find_run, load_run
+from convscope.runs.artifacts import ENVIRONMENT, weights_of
 from convscope.runs.captions import percent
 from convscope.runs.notes import (
     FEW_VALIDATION,
@@ -43,17 +43,16 @@ def examine_run(folder: Path, data_dir: Path | None = None) -> list[Finding]:
         data_dir: where the data set lies, and nowhere else; by default where the training found it.
 
     Raises:
-        ConvscopeError: `folder` is no folder.
+        ConvscopeError: `folder` is no folder, nor the name of a network that comes with convscope.
     """
-    check_folder(folder)
-    return list(_examine_run(folder, data_dir))
+    return list(_examine_run(find_run(folder), data_dir))
 
 
 def _examine_run(folder: Path, data_dir: Path | None) -> Iterator[Finding]:
     stage = stage_of(folder)
     yield (checkpoint := check_checkpoint(folder, stage))
     yield (training := check_training(folder, stage))
-    if checkpoint.severity == "problem" or not (folder / BEST).exists():
+    if checkpoint.severity == "problem" or not weights_of(folder).exists():
         return
     run = load_run(folder)
     recorded = training.severity == "fine" and stage == "finished"

@@ -16,10 +16,22 @@ from convscope.errors import ConvscopeError, WriteError
 
 CONFIG, METRICS, CARD, ENVIRONMENT = "config.yaml", "metrics.csv", "README.md", "environment.json"
 BEST, LATEST, REPORT, MANIFEST = "best.pt", "latest.pt", "report.html", "manifest.json"
+WEIGHTS = "model.safetensors"
 RESULTS = "results.json"
 PLOTS = ("curves", "confusion", "filters", "feature_maps", "explain", "network")
 PICTURES = tuple(f"plots/{name}.png" for name in PLOTS)
 ARTIFACTS = (CONFIG, METRICS, RESULTS, CARD, ENVIRONMENT, BEST, LATEST, *PICTURES, REPORT)
+EXPORTED = (CONFIG, METRICS, RESULTS, CARD, ENVIRONMENT, WEIGHTS)  # what `convscope export` leaves of these
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a run folder holds a network to use, made by `convscope export`, rather than the training itself."""
+    return (folder / WEIGHTS).is_file() and not (folder / BEST).exists()
+
+
+def weights_of(folder: Path) -> Path:
+    """The file of a run folder that holds the network to use, whether it is there or not."""
+    return folder / (WEIGHTS if is_exported(folder) else BEST)
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -61,7 +73,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_manifest(folder: Path) -> None:
     """Record size and SHA-256 of each artefact that `folder` holds; the manifest is written last."""
-    files = {name: _fingerprint(folder / name) for name in ARTIFACTS if (folder / name).is_file()}
+    names = EXPORTED if is_exported(folder) else ARTIFACTS
+    files = {name: fingerprint(folder / name) for name in names if (folder / name).is_file()}
     write_json(folder / MANIFEST, {"format": 1, "files": files})
 
 
@@ -74,7 +87,7 @@ def check_against_manifest(folder: Path) -> dict[str, str]:
     path = folder / MANIFEST
     try:
         listed: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["files"]
-        wanted = dict.fromkeys([*ARTIFACTS, *listed])
+        wanted = dict.fromkeys([*(EXPORTED if is_exported(folder) else ARTIFACTS), *listed])
         return {name: _compare(folder / name, listed.get(name)) for name in wanted}
     except FileNotFoundError:
         raise ConvscopeError(f"{path} is missing: the run did not finish, or it is not a run folder") from None
@@ -107,13 +120,14 @@ def _compare(path: Path, expected: dict[str, Any] | None) -> str:
         return "missing"
     if expected is None:
         return "not in the manifest"
-    found = _fingerprint(path)
+    found = fingerprint(path)
     if found["bytes"] != expected["bytes"]:
         return f"{found['bytes']} bytes, the manifest says {expected['bytes']}"
     return "" if found == expected else "its SHA-256 differs from the manifest's"
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file, as the manifest has them: `bytes` and `sha256`."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}

@@ -1,4 +1,4 @@
-"""Checkpoints: plain tensors and plain values that rebuild the model by themselves, read with `weights_only`."""
+"""Checkpoints: plain tensors and plain values that rebuild the model by themselves, read so that no code can run."""
 
 import io
 import math
@@ -14,6 +14,7 @@ from convscope.errors import ConvscopeError, UsageError
 from convscope.models import build_model
 from convscope.pictures import MAX_PIXELS
 from convscope.runs.artifacts import write_file
+from convscope.runs.weights import from_safetensors
 
 FORMAT = 1
 PROBES = 4  # pictures of zeros that building a model may send through it, to see the sizes of its layers
@@ -34,6 +35,8 @@ KEYS = (
     "config",
     "run_dir",
 )
+FOR_TRAINING = ("optimizer_state", "schedule_state", "run_dir")  # what only going on needs, and an export leaves out
+FOR_USE = tuple(key for key in KEYS if key not in FOR_TRAINING)
 
 
 def _list_of(kind: type, least: int, most: int | None = None) -> Callable[[Any], bool]:
@@ -70,19 +73,25 @@ def save_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; only tensors and plain values can come out of the file, never code.
 
+    A `.safetensors` file that `convscope export` made has only the keys `FOR_USE`.
+
     Raises:
         ConvscopeError: no such file, not a checkpoint, or one of another format; one line.
     """
+    exported = path.suffix == ".safetensors"
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = from_safetensors(path) if exported else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ConvscopeError(f"no checkpoint {path}; give the folder of a run that convscope trained") from None
+    except ConvscopeError:
+        raise
     except Exception as error:  # garbage makes torch's restricted unpickler raise anything: KeyError, IndexError, …
         reason = error.strerror if isinstance(error, OSError) else None
         reason = reason or "damaged, or holding more than tensors and plain values"
         raise ConvscopeError(f"{path} is not a readable checkpoint: {reason}") from None
-    if not isinstance(checkpoint, dict) or not set(KEYS) <= checkpoint.keys():
-        raise ConvscopeError(f"{path} is not a convscope checkpoint: it lacks some of {', '.join(KEYS)}")
+    keys = FOR_USE if exported else KEYS
+    if not isinstance(checkpoint, dict) or not set(keys) <= checkpoint.keys():
+        raise ConvscopeError(f"{path} is not a convscope checkpoint: it lacks some of {', '.join(keys)}")
     if checkpoint["format"] != FORMAT:
         raise ConvscopeError(
             f"{path} has checkpoint format {checkpoint['format']!r}; this version reads format {FORMAT}"

@@ -21,14 +21,14 @@ class OwnPictures:
     """What a run's data set holds now.
 
     Attributes:
-        folder: of the run.
+        run: what the run is called.
         config: of the run.
         recorded: the fingerprint of each set when the training began; empty where that is not on record.
         pictures: all that are not for the test, before subset and validation split.
         test: those that are.
     """
 
-    folder: Path
+    run: str
     config: RunConfig
     recorded: Mapping[str, str]
     pictures: ImageSet
@@ -52,7 +52,7 @@ class OwnPictures:
     def warn(self, name: str) -> bool | None:
         """As `changed`, with a line in the log if they are."""
         if changed := self.changed(name):
-            log.warning("warning: the %s pictures are not those of %s's training: they have changed", name, self.folder)
+            log.warning("warning: the %s pictures are not those of %s's training: they have changed", name, self.run)
         return changed
 
 
@@ -73,7 +73,7 @@ def own_pictures(run: Run, data_dir: Path | None = None, *, download: bool = Tru
     load = load_configured if download else load_at_hand
     pictures, test = load(placed(run.config.data, where), where)
     recorded = record.get("pictures")
-    return OwnPictures(run.path, run.config, recorded if isinstance(recorded, dict) else {}, pictures, test)
+    return OwnPictures(run.name, run.config, recorded if isinstance(recorded, dict) else {}, pictures, test)
 
 
 def last_place(record: Mapping[str, Any]) -> Path | None:

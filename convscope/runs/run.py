@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from convscope.config import RunConfig, make_config
 from convscope.errors import ConvscopeError
 from convscope.preprocess import preprocess
-from convscope.runs.artifacts import BEST, METRICS, RESULTS, unreadable
+from convscope.runs.artifacts import METRICS, RESULTS, unreadable, weights_of
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
+from convscope.runs.shipped import find_run, is_shipped
 
 Row = dict[str, float | None]
 
@@ -27,7 +28,7 @@ class Run:
 
     Attributes:
         path: the run folder.
-        checkpoint: the plain content of `best.pt`.
+        checkpoint: the plain content of `best.pt`, or of the `model.safetensors` that an export has in its place.
         model: rebuilt from it, in eval mode.
     """
 
@@ -37,6 +38,16 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.model_name}, {len(self.classes)} classes, input {self.input_shape})"
+
+    @property
+    def name(self) -> str:
+        """What a command line calls it: its folder, or the name of a network that comes with convscope."""
+        return self.path.resolve().name if is_shipped(self.path) else str(self.path)
+
+    @property
+    def views(self) -> Path:
+        """Where pictures made later go: into the run folder, but never into the installed package."""
+        return Path("runs") / f"{self.name}-views" if is_shipped(self.path) else self.path / "views"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -52,7 +63,7 @@ class Run:
     @cached_property
     def config(self) -> RunConfig:
         """What the run was asked to do."""
-        return make_config(self.checkpoint["config"], source=f"{self.path / BEST}")
+        return make_config(self.checkpoint["config"], source=str(weights_of(self.path)))
 
     @property
     def model_name(self) -> str:
@@ -71,9 +82,9 @@ class Run:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What training came to, as `train --json` prints it: the content of `results.json`; `run` as it lies now."""
+        """What training came to, as `train --json` prints it: `results.json`, with `run` as it is called now."""
         try:
-            return dict(json.loads((self.path / RESULTS).read_text(encoding="utf-8"))) | {"run": str(self.path)}
+            return dict(json.loads((self.path / RESULTS).read_text(encoding="utf-8"))) | {"run": self.name}
         except (OSError, ValueError, TypeError) as error:
             raise ConvscopeError(f"{self.path / RESULTS} {unreadable(error)}") from None
 
@@ -118,21 +129,15 @@ def read_metrics(folder: Path) -> list[Row]:
         raise ConvscopeError(f"{folder / METRICS} {unreadable(error)}") from None
 
 
-def check_folder(folder: Path) -> None:
-    """ConvscopeError where there is no such folder."""
-    if folder.is_file():
-        raise ConvscopeError(f"{folder} is a file; give the run folder that it lies in")
-    if not folder.is_dir():
-        raise ConvscopeError(f"no run folder {folder}; `convscope train RECIPE --out {folder}` makes one")
-
-
 def load_run(path: str | Path) -> Run:
-    """Open the run folder `path` (its `best.pt`).
+    """Open a run: its folder (`best.pt` there, or the `model.safetensors` of an export), or a name.
+
+    Args:
+        path: the folder, or, where no such path exists, the name of a network that comes with convscope.
 
     Raises:
-        ConvscopeError: no run folder there, or its checkpoint is broken.
+        ConvscopeError: no run folder there and none of this name, or its checkpoint is broken.
     """
-    folder = Path(path)
-    check_folder(folder)
-    checkpoint = load_checkpoint(folder / BEST)
+    folder = find_run(path)
+    checkpoint = load_checkpoint(weights_of(folder))
     return Run(folder, checkpoint, rebuild_model(checkpoint))
