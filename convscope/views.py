@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """A run and, for some, a picture in; a PNG out: explanations, kernels, feature maps, augmentation, network."""
-=======
-"""A run and one picture in, a PNG out, in `RUN/views/` unless told: explanations, kernels, maps, augmentation."""
->>>>>>> h-packed
 
 import hashlib
 import re
@@ -168,7 +164,6 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     return {"augment": run.config.data.augment.model_dump(), "png": written, "pictures_changed": own.warn("training")}
 
 
-<<<<<<< HEAD
 def look_at_network(run: Run, out: Path | None = None) -> Values:
     """Draw the network itself, its layers in their order, into a PNG, or an SVG if `out` ends in .svg."""
     found = anatomy(run.model, run.input_shape)
@@ -190,11 +185,7 @@ def _write(
     file: Path | None = None,
     endings: Sequence[str] = (".png",),
 ) -> str:
-    """Write a view where `out` says, or into the run's views under its name; returns the path.
-=======
-def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None = None) -> str:
     """Write a view where `out` says, or among the run's views under its name; returns the path.
->>>>>>> h-packed
 
     Only the same view of the same picture goes by the same name: where the words alone do not say it (a picture from
     a `file`, a name with characters that a file name had better not have, or a long one), a short hash does.
@@ -211,11 +202,6 @@ def _write(run: Run, out: Path | None, png: bytes, *name: str, file: Path | None
     if file is not None or plain != words:
         exact = "\0".join([*name, str(file.resolve()) if file else ""])
         plain += "-" + hashlib.sha256(exact.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-<<<<<<< HEAD
-    path = out or run.path / "views" / f"{plain}.png"
-    write_file(path, drawn)
-=======
     path = out or run.views / f"{plain}.png"
-    write_file(path, png)
->>>>>>> h-packed
+    write_file(path, drawn)
     return str(path)
