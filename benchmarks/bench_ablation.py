@@ -28,14 +28,21 @@ RESULTS = ROOT / "benchmarks" / "results" / "ablation.json"
 RECIPE = "cifar10-5k"
 IDEAS: list[tuple[str, list[str]]] = [  # what is done without, and the settings that do it
     ("the recipe as it is", []),
-    ("no bfloat16", ["train.precision=float32"]),
+    ("full size from the start", ["train.sizes=null"]),
+    ("float32", ["train.precision=float32"]),
     ("channels first in memory", ["train.channels_last=false"]),
-    ("SGD, not Muon", ["train.optimizer=sgd", "train.lr=0.1", "train.weight_decay=5.0e-4"]),
-    ("no label smoothing", ["train.label_smoothing=0"]),
-    ("no warm-up", ["train.warmup=0"]),
-    ("no flips", ["data.augment.flip=false"]),
+    ("freed memory given back", ["train.keep_memory=false"]),
+    ("no whitening", ["model.stem=plain"]),
+    ("textbook residual blocks", ["model.groups=blocks", "model.widen1=2", "model.widen2=4"]),
+    ("no residual sums", ["model.skip=false"]),
+    ("mean, not maximum, before the head", ["model.head_pool=mean"]),
+    ("SGD, not Muon", ["train.optimizer=sgd", "train.lr=0.1", "train.momentum=0.9", "train.weight_decay=5.0e-4"]),
+    ("kernels of any norm", ["train.fixed_norm=false", "train.lr=0.05"]),
+    ("five iterations of Newton-Schulz", ["train.newton_schulz=5"]),
+    ("cosine, not linear", ["train.schedule=cosine"]),
+    ("mirrored by chance", ["data.augment.flip=true"]),
     ("no crops", ["data.augment.crop=0"]),
-    ("no cutout", ["data.augment.cutout=0"]),
+    ("no label smoothing", ["train.label_smoothing=0"]),
 ]
 ROOMS = ("data", "models", "training")  # whose code decides what a training gives, and that of
 FILES = ("config.py", "evaluate.py", "layers.py", "preprocess.py", "registry.py", "schedules.py", "train.py")

@@ -150,6 +150,8 @@ class TrainConfig(Section):
     """Keep pictures in memory with their channels side by side (NHWC); `auto` measures whether that is faster."""
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] | None = None
     """Of the CPU; `auto` measures how many are fastest, null leaves PyTorch's choice."""
+    keep_memory: bool = True
+    """Keep memory that a step has freed for the next one, not give it back to the system; of Linux with glibc."""
     seed: Count = Field(0, ge=0, lt=2**32)
     """Everything random derives from it."""
 

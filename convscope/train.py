@@ -51,7 +51,7 @@ def train(
     config = recipe if isinstance(recipe, RunConfig) else load_config(recipe)
     config = override(config, {key.replace("__", "."): value for key, value in overrides.items()})
     folder = free_folder(out, config)
-    with memory_kept():
+    with memory_kept(config.train.keep_memory):
         job = prepare(config, data_dir, augment)
         with job.state.arithmetic.on_threads(), claimed(folder, config), resumable(folder):
             begin(job, folder)
@@ -90,7 +90,7 @@ def resume(
         if progress:
             print(f"{folder} is finished; nothing is left to do", file=sys.stderr)
         return load_run(folder)
-    with memory_kept(), held(folder, "or end that process"), resumable(folder):
+    with memory_kept(own.train.keep_memory), held(folder, "or end that process"), resumable(folder):
         if (folder / MANIFEST).exists():  # another process finished it meanwhile
             return load_run(folder)
         job, rows = take_up(folder, own, data_dir, augment)
@@ -104,7 +104,8 @@ def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
     """Train from where `job` stands until the end, keeping everything in `folder`; `rows` are the epochs done."""
     settings, state = job.config.train, job.state
     saved = time.monotonic()
-    shown = Progress(settings.epochs, job.batches.steps_per_epoch, state.step, enabled=progress)
+    work = [height * width for height, width in job.batches.sizes]
+    shown = Progress(settings.epochs, job.batches.steps_per_epoch, state.step, progress, work)
     with shown, StopSignals() as stop:
         for record in () if out_of_patience(rows, settings.patience) else fit(state, job.batches):
             shown.show(record)

@@ -11,14 +11,14 @@ DEFAULTS = {TRIM_THRESHOLD: 128 * 1024, MMAP_MAX: 65536}
 
 
 @contextmanager
-def memory_kept() -> Iterator[bool]:
-    """Inside, glibc gives no freed memory back to the system; gives whether there is a glibc to be told so.
+def memory_kept(wanted: bool = True) -> Iterator[bool]:
+    """Inside, if `wanted`, glibc gives no freed memory back to the system; gives whether it does so.
 
     Every step allocates the same outputs of layers, tens of megabytes each. By default glibc maps each anew and unmaps
     it when it is freed, so that every page of it is first cleared by the system, at each step: a sixth of the training
     time of a small network on two cores. On other systems this does nothing.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not wanted or platform.libc_ver()[0] != "glibc":
         yield False
         return
     libc = ctypes.CDLL(None)

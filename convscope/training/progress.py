@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,14 +18,19 @@ class Progress:
         epochs, steps_per_epoch: of the whole run.
         done: steps of it that were taken before.
         enabled: False shows nothing.
+        work: how much a step of each epoch computes, in any unit: pictures that grow take longer from epoch to epoch.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, done: int = 0, enabled: bool = True) -> None:
-        self.epochs, self.total, self.done, self.enabled = epochs, epochs * steps_per_epoch, done, enabled
+    def __init__(
+        self, epochs: int, steps_per_epoch: int, done: int = 0, enabled: bool = True, work: Sequence[float] = ()
+    ) -> None:
+        self.epochs, self.steps_per_epoch, self.enabled = epochs, steps_per_epoch, enabled
+        self.work = list(work) or [1.0] * epochs
+        self.total, self.done = self._work_of(epochs * steps_per_epoch), self._work_of(done)
         self.started = time.perf_counter()
         self.bar = tqdm(
             total=self.total,
-            initial=done,
+            initial=self.done,
             file=sys.stderr,
             unit="step",
             leave=False,
@@ -42,6 +48,11 @@ class Progress:
     ) -> None:
         self.bar.close()
 
+    def _work_of(self, steps: int) -> float:
+        """Of the first `steps` steps of the run."""
+        whole, more = divmod(steps, self.steps_per_epoch)
+        return sum(self.work[:whole]) * self.steps_per_epoch + (self.work[whole] * more if more else 0.0)
+
     def show(self, record: Step | Epoch) -> None:
         """One step of the bar, or the line of an epoch."""
         if isinstance(record, Step):
@@ -52,11 +63,12 @@ class Progress:
                 f"{rate:,.0f} images/s",
                 refresh=False,
             )
-            self.bar.update()
+            self.bar.update(self.work[record.epoch])
         elif self.enabled:
             self.images, self.since = 0, time.perf_counter()
             elapsed = time.perf_counter() - self.started
-            left = elapsed / max(record.step - self.done, 1) * (self.total - record.step)
+            finished = self._work_of(record.step)
+            left = elapsed * (self.total - finished) / max(finished - self.done, 1e-9)
             validation = "" if record.val_accuracy is None else f"  validation {record.val_accuracy:6.1%}"
             tqdm.write(
                 f"epoch {record.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {record.train_loss:.3f}  "

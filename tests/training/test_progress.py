@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from convscope.training import Epoch
+from convscope.training.progress import Progress
+
 COMMAND = [sys.executable, "-m", "convscope", "train", "digits", "--set", "train.epochs=2"]
 
 
@@ -45,3 +48,17 @@ def test_a_log_gets_a_line_an_epoch(tmp_path: Path) -> None:
     assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
     assert not any("\r" in line or "|" in line for line in lines)
     assert any(line.startswith("note: ") for line in lines[2:])
+
+
+def test_the_time_left_counts_what_a_step_computes(capsys: pytest.CaptureFixture[str]) -> None:
+    def left(done: int, step: int) -> str:
+        shown = Progress(4, 10, done, work=[1, 1, 3, 3])
+        shown.started -= 100  # seconds
+        epoch = Epoch(step // 10, step, 1.0, 0.5, None, None, 0.1, 50.0, 100.0)
+        shown.show(epoch)
+        return capsys.readouterr().err.split("  ")[-1].strip()
+
+    assert left(0, 20) == "05:00 left"  # a quarter of the work is done
+    assert left(20, 30) == "01:40 left"
+    assert left(15, 20) == "20:00 left"
+    assert left(30, 40) == "00:00 left"
