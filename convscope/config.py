@@ -119,13 +119,13 @@ class TrainConfig(Section):
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of `sgd` and `muon`."""
     others_lr: float = Field(1.0, gt=0)
-    """Of `muon`: the learning rate of biases, BatchNorm and the last layer, as a share of `lr`."""
+    """Of `muon`: the learning rate of everything but convolution kernels, as a share of `lr`."""
     newton_schulz: Count = Field(5, ge=1)
     """Of `muon`: iterations that orthogonalise a step; fewer are faster and less exact."""
     fixed_norm: bool = False
     """Of `muon`: keep every kernel at one norm, so that `lr` alone says how far it turns; where BatchNorm follows."""
     sizes: tuple[Annotated[int, Strict(), Field(ge=1)], ...] | None = None
-    """Heights that training pictures are scaled to, in turn for an equal share of the epochs; null is the full size."""
+    """Heights that training pictures are scaled to, each for an equal share of the epochs; null is the full size."""
     weight_decay: float = Field(5e-4, ge=0)
     """On kernels and matrices only, not on biases and BatchNorm."""
     schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"

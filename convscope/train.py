@@ -1,5 +1,6 @@
 """START HERE. One run on one page: load the pictures, build the network, fit it, keep everything in a run folder."""
 
+import math
 import sys
 import time
 from dataclasses import asdict
@@ -104,7 +105,7 @@ def carry_out(job: Job, folder: Path, rows: list[Epoch], progress: bool) -> Run:
     """Train from where `job` stands until the end, keeping everything in `folder`; `rows` are the epochs done."""
     settings, state = job.config.train, job.state
     saved = time.monotonic()
-    work = [height * width for height, width in job.batches.sizes]
+    work = [math.prod(size) for size in job.batches.sizes]
     shown = Progress(settings.epochs, job.batches.steps_per_epoch, state.step, progress, work)
     with shown, StopSignals() as stop:
         for record in () if out_of_patience(rows, settings.patience) else fit(state, job.batches):

@@ -57,7 +57,8 @@ class Batches:
         augment: called as ``augment(images, generator)`` on uint8 training batches (N, C, H, W).
         mirror_in_turn: mirror one random half of the pictures in even epochs and the other half in odd ones: over two
             epochs both sides of each are seen, which chance often fails to show (Jordan 2024, section 3.6).
-        sizes: (height, width) to which training batches are scaled, for each epoch; () leaves the pictures' own.
+        sizes: (height, width) to which training batches are scaled, for each epoch, the last also for all after; ()
+            leaves the pictures' own.
         device: where the batches go.
 
     Raises:
@@ -85,7 +86,7 @@ class Batches:
         self.sizes = tuple(sizes)
         self._images, self._labels = _tensor(train.images), _tensor(train.labels)
         self._val = val
-        self._mirrored = self._half() if mirror_in_turn else None
+        self._mirrored = self._mirrored_first() if mirror_in_turn else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -115,12 +116,17 @@ class Batches:
                 images = self.augment(images, generator)
             yield self._scaled(preprocess(images, self.mean, self.std), epoch), self._labels[chosen].to(self.device)
 
-    def _scaled(self, images: Tensor, epoch: int) -> Tensor:
-        if not self.sizes or tuple(images.shape[2:]) == self.sizes[epoch]:
-            return images
-        return F.interpolate(images, self.sizes[epoch], mode="bilinear", align_corners=False, antialias=True)
+    def size(self, epoch: int) -> tuple[int, int] | None:
+        """(height, width) to which the training batches of `epoch` are scaled; None where they are not."""
+        return self.sizes[min(epoch, len(self.sizes) - 1)] if self.sizes else None
 
-    def _half(self) -> Tensor:
+    def _scaled(self, images: Tensor, epoch: int) -> Tensor:
+        size = self.size(epoch)
+        if size is None or tuple(images.shape[2:]) == size:
+            return images
+        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+    def _mirrored_first(self) -> Tensor:
         """Which pictures are mirrored in even epochs, bool (N,)."""
         rng = np.random.default_rng(derive_seed("mirror", self.seed))
         return torch.from_numpy(rng.random(len(self._labels)) < 0.5)

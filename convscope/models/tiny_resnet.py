@@ -47,14 +47,9 @@ class PooledGroup(NamedLayers):
 
     def __init__(self, in_channels: int, out_channels: int, skip: bool = True) -> None:
         down = named(
-            conv=Conv2D(in_channels, out_channels, 3, padding=1, bias=False),
-            pool=MaxPool2D(2),
-            norm=nn.BatchNorm2d(out_channels),
-            relu=nn.ReLU(),
+            conv=_from_identity(in_channels, out_channels), pool=MaxPool2D(2), norm=_norm(out_channels), relu=nn.ReLU()
         )
-        branch = nn.Sequential(
-            named(conv=Conv2D(out_channels, out_channels, 3, padding=1, bias=False), norm=nn.BatchNorm2d(out_channels))
-        )
+        branch = nn.Sequential(named(conv=_from_identity(out_channels, out_channels), norm=_norm(out_channels)))
         super().__init__(
             named(down=nn.Sequential(down), **{"sum": Residual(branch)} if skip else {"branch": branch}, relu=nn.ReLU())
         )
@@ -73,7 +68,7 @@ class TinyResNet(ImageClassifier):
         stem_pool: max pooling after the stem by this factor; 1 is none, as in the paper for CIFAR-10. With 2 the groups
             see a quarter of the places, so that twice the channels cost the same.
         groups: ``"blocks"``, two `ResidualBlock`s each, or ``"pooled"``, a `PooledGroup` each; then the stem too pools
-            before it normalises, and the head starts at zero.
+            before it normalises and starts near the identity, and the head starts at zero.
         head_pool: over all places, the ``"mean"`` or the ``"max"``.
         skip: False removes every shortcut.
     """
@@ -93,7 +88,7 @@ class TinyResNet(ImageClassifier):
     ) -> None:
         smallest = stem_pool * (4 if groups == "pooled" else 1) + (stem == "whitening")
         in_shape = check_shape("TinyResNet", in_shape, num_classes, smallest)
-        first = _stem(in_shape[0], base_channels, stem, stem_pool, pool_first=groups == "pooled")
+        first = _stem(in_shape[0], base_channels, stem, stem_pool, fast=groups == "pooled")
         wide1, wide2 = widen1 * base_channels, widen2 * base_channels
         if groups == "pooled":
             group1: nn.Module = PooledGroup(base_channels, wide1, skip)
@@ -117,14 +112,32 @@ class TinyResNet(ImageClassifier):
                 nn.init.zeros_(parameter)
 
 
-def _stem(in_channels: int, out_channels: int, kind: str, pool: int, pool_first: bool) -> nn.Sequential:
+def _from_identity(in_channels: int, out_channels: int) -> Conv2D:
+    """A 3×3 convolution whose first kernels pass their input on, one channel each, so that a short training need not
+    learn how to (Zagoruyko & Komodakis 2017, "DiracNets"; Jordan 2024, section 3.3)."""
+    conv = Conv2D(in_channels, out_channels, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:in_channels])
+    return conv
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    """BatchNorm with a learned offset but no learned scale, which the next kernels' fixed norm leaves little use; its
+    running statistics follow within a few steps, as those of a short training must."""
+    norm = nn.BatchNorm2d(channels, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def _stem(in_channels: int, out_channels: int, kind: str, pool: int, fast: bool) -> nn.Sequential:
     """The first layers: (N, C, H, W) -> (N, O, H // P, W // P), a row and a column less behind `Whitening`."""
     layers = named()
     if kind == "whitening":
         layers["whitening"] = whitening = Whitening(in_channels)
         layers["relu0"] = nn.ReLU()
         in_channels = whitening.out_channels
-    layers["conv"] = Conv2D(in_channels, out_channels, 3, padding=1, bias=False)
-    rest = named(norm=nn.BatchNorm2d(out_channels), relu=nn.ReLU())
     pooling = named(pool=MaxPool2D(pool)) if pool > 1 else named()
-    return nn.Sequential(layers | (pooling | rest if pool_first else rest | pooling))
+    if fast:
+        layers["conv"] = _from_identity(in_channels, out_channels)
+        return nn.Sequential(layers | pooling | named(norm=_norm(out_channels), relu=nn.ReLU()))
+    layers["conv"] = Conv2D(in_channels, out_channels, 3, padding=1, bias=False)
+    return nn.Sequential(layers | named(norm=nn.BatchNorm2d(out_channels), relu=nn.ReLU()) | pooling)

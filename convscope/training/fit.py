@@ -129,7 +129,7 @@ def fit(state: TrainState, batches: Batches) -> Iterator[Step | Epoch]:
         last: list[tuple[Tensor, Tensor]] = []
         for images, labels in batches.train(state.epoch, start=state.epoch_step):
             if unchecked:
-                size = batches.sizes[state.epoch] if batches.sizes else state.in_shape[1:]
+                size = batches.size(state.epoch) or state.in_shape[1:]
                 check_batch(images, labels, (state.in_shape[0], *size), state.num_classes)
                 unchecked = False
             last = [(images, labels)]

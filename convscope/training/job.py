@@ -1,17 +1,20 @@
 """A configuration in, a Job out: pictures loaded, network built, the way to compute settled; ready to `fit`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.config import DataConfig, RunConfig, TrainConfig
 from convscope.data import ImageSet, hold_out, load_configured
 from convscope.data.augment import build_augment
-from convscope.data.batches import Batches, seeded
+from convscope.data.batches import Batches, derive_seed, seeded
 from convscope.errors import UsageError
 from convscope.layers import Whitening
 from convscope.models import build_model
@@ -25,7 +28,7 @@ from convscope.training.fit import Epoch, TrainState
 from convscope.training.precision import Arithmetic
 
 Augment = Callable[..., Tensor]
-SEEN = 5000  # pictures that fixed first layers are computed from
+SEEN = 2**22  # pixels that fixed first layers are computed from, 4,096 pictures of 32×32
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ def prepare(
     check_sizes(model, batches)
     for layer in model.modules():
         if isinstance(layer, Whitening):
-            layer.fit(preprocess(torch.from_numpy(training.images[:SEEN]), mean, std))
+            layer.fit(preprocess(torch.from_numpy(training.images[some(training, settings.seed)]), mean, std))
     step_seconds: Measured = {}
     if arithmetic is None:
         arithmetic, step_seconds = choose(settings, device, model, lambda: next(batches.train(0)))
@@ -132,18 +135,21 @@ def prepare(
 def epoch_sizes(settings: TrainConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
     """(height, width) of the training pictures in each epoch; [] where they keep their own, `full`.
 
+    The last epoch always has the last size; fewer epochs than sizes leave out the first ones.
+
     Raises:
         UsageError: the last size is not the pictures' own, which is what the network will be used on.
     """
     height, width = full
     if settings.sizes is None:
         return []
-    if not settings.sizes or settings.sizes[-1] != height or len(settings.sizes) > settings.epochs:
+    if not settings.sizes or settings.sizes[-1] != height:
         raise UsageError(
-            f"train.sizes={list(settings.sizes)}: expected at most one for each of the {settings.epochs} epochs, the "
-            f"last of them the pictures' own height, {height}"
+            f"train.sizes={list(settings.sizes)} must end with the pictures' own height, {height}, on which the network "
+            "will be used"
         )
-    turns = [settings.sizes[epoch * len(settings.sizes) // settings.epochs] for epoch in range(settings.epochs)]
+    sizes = settings.sizes[-settings.epochs :]
+    turns = [sizes[epoch * len(sizes) // settings.epochs] for epoch in range(settings.epochs)]
     return [(turn, max(1, round(turn * width / height))) for turn in turns]
 
 
@@ -155,9 +161,15 @@ def check_sizes(model: ImageClassifier, batches: Batches) -> None:
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise UsageError(
-                f"train.sizes: {type(model).__name__} cannot take pictures of {size[0]}×{size[1]} ({reason}); it needs "
-                "global pooling before its last layer, as tiny-resnet has it"
+                f"train.sizes: {type(model).__name__} cannot take pictures of {size[0]}×{size[1]}: either they are too "
+                f"small for it, or it was made for one size, {model.in_shape[1]}×{model.in_shape[2]} ({reason})"
             ) from None
+
+
+def some(pictures: ImageSet, seed: int) -> NDArray[np.int64]:
+    """The indices of some pictures that stand for all, drawn from `seed`: as many as have `SEEN` pixels together."""
+    count = max(1, min(len(pictures), SEEN // math.prod(pictures.shape[1:])))
+    return np.sort(np.random.default_rng(derive_seed("some", seed)).permutation(len(pictures))[:count])
 
 
 def picture_settings(pictures: ImageSet, crop: Crop | None) -> dict[str, Any]:
