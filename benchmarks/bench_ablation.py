@@ -38,7 +38,7 @@ IDEAS: list[tuple[str, list[str]]] = [  # what is done without, and the settings
     ("mean, not maximum, before the head", ["model.head_pool=mean"]),
     ("SGD, not Muon", ["train.optimizer=sgd", "train.lr=0.1", "train.momentum=0.9", "train.weight_decay=5.0e-4"]),
     ("kernels of any norm", ["train.fixed_norm=false", "train.lr=0.05"]),
-    ("five iterations of Newton-Schulz", ["train.newton_schulz=5"]),
+    ("five iterations of Newton-Schulz", ["train.ns_steps=5"]),
     ("cosine, not linear", ["train.schedule=cosine"]),
     ("mirrored by chance", ["data.augment.flip=true"]),
     ("no crops", ["data.augment.crop=0"]),

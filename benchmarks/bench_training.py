@@ -28,6 +28,7 @@ from benchmarks.training_tables import TABLES, describe
 from convscope.config import load_config
 from convscope.errors import ConvscopeError
 from convscope.runs.environment import command_line, describe_environment
+from convscope.training.allocator import memory_kept
 from convscope.training.job import Job, prepare
 
 ROOT = Path(__file__).parent.parent
@@ -60,11 +61,12 @@ def main() -> None:
     options = _parser().parse_args()
     try:
         config = load_config(options.recipe, ["train.engine=torch", "train.device=cpu", *options.set])
-        job = prepare(config, options.data_dir)
-        with job.state.arithmetic.on_threads():
-            environment = _environment(job, options.set)
-            sizes = Sizes(matrix=256, batch=4) if options.quick else Sizes()
-            result = measure(job, sizes, 1 if options.quick else options.rounds, environment)
+        with memory_kept(config.train.keep_memory):  # as `train` does; the plain loop gains by it too
+            job = prepare(config, options.data_dir)
+            with job.state.arithmetic.on_threads():
+                environment = _environment(job, options.set)
+                sizes = Sizes(matrix=256, batch=4) if options.quick else Sizes()
+                result = measure(job, sizes, 1 if options.quick else options.rounds, environment)
     except ConvscopeError as error:
         sys.exit(f"error: {error}")
     folder = ROOT / ("build/benchmarks" if options.quick else "benchmarks/results")

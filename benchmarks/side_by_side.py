@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.plain_loop import OneByOne, plain_loop, varied
 from benchmarks.step_bound import Stage
 from benchmarks.timing import Calls, medians
+from convscope.data.batches import mirrored
 from convscope.training import fit
 from convscope.training.job import Job
 
@@ -67,8 +69,14 @@ def augmentation(job: Job, stage: Stage, rounds: int) -> dict[str, Any]:
             "ready, whole batches": lambda: _exhaust(batches.train(stage.epoch)),
             "ready, one picture at a time": lambda: [single[index] for index in range(count)],
         }
-        if (ours := batches.augment) is None:
+        if (augment_batch := batches.augment) is None:
             return ready
+
+        def ours(images: Tensor, generator: torch.Generator) -> Tensor:
+            if augment.flip == "alternating":  # which is up to `Batches`, and is not to be left out here
+                images = mirrored(images, torch.arange(len(images)) % 2 == 0)
+            return augment_batch(images, generator)
+
         return ready | {
             "transforms, whole batches": lambda: ours(images, generator),
             "transforms, one picture at a time": lambda: [varied(image, augment, single.mean) for image in images],

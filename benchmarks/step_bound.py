@@ -185,7 +185,7 @@ def _later_batch(job: Job, epoch: int) -> Callable[[], Any]:
 
 
 def _step(job: Job, epoch: int) -> Callable[[], Any]:
-    """A step on a ready batch, at a learning rate of 0, so that the weights stay what they are."""
+    """A step on a ready batch, at a learning rate of 0, so that the network stays what it is."""
     images, labels = next(job.batches.train(epoch))
     return lambda: job.state.engine.step(images, labels, lr=0.0, seed=0)
 

@@ -118,9 +118,11 @@ class TrainConfig(Section):
     """The largest learning rate of the run."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of `sgd` and `muon`."""
-    others_lr: float = Field(1.0, gt=0)
-    """Of `muon`: the learning rate of everything but convolution kernels, as a share of `lr`."""
-    newton_schulz: Count = Field(5, ge=1)
+    bias_lr: float = Field(1.0, gt=0)
+    """Of `muon`: the learning rate of biases and BatchNorm, as a multiple of `lr`."""
+    head_lr: float = Field(1.0, gt=0)
+    """Of `muon`: the learning rate of linear layers, as a multiple of `lr`."""
+    ns_steps: Count = Field(5, ge=1)
     """Of `muon`: iterations that orthogonalise a step; fewer are faster and less exact."""
     fixed_norm: bool = False
     """Of `muon`: keep every kernel at one norm, so that `lr` alone says how far it turns; where BatchNorm follows."""

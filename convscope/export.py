@@ -53,9 +53,9 @@ def export_safetensors(run: Run, folder: str | Path, data_dir: Path | None = Non
     config = without_place(run.config)
     folder = free_folder(folder, config)
     checkpoint = {key: run.checkpoint[key] for key in FOR_USE} | {"config": config.model_dump(mode="json")}
-    weights = to_safetensors(checkpoint)
     record, metrics = read_environment(run.path), (run.path / METRICS).read_bytes()
     results, tested = measure(run, data_dir)
+    weights = to_safetensors(checkpoint | {"best_val_accuracy": results["val_accuracy"]})
 
     write_file(folder / WEIGHTS, weights)
     write_file(folder / CONFIG, config.as_yaml())

@@ -78,8 +78,8 @@ class Whitening(Conv2D):
 
     Neighbouring pixels say nearly the same, so that a first layer spends its time on undoing that. Here it is undone
     before training: with e and λ the eigenvectors and eigenvalues of the mean of ppᵀ over all 2×2 patches p of the
-    normalised pictures, the kernels are e / √(λ + ε) and, so that a ReLU after it loses nothing, their negatives (Jordan 2024, "94% on CIFAR-10 in 3.29
-    Seconds on a Single GPU", section 3.2). They are no part of what is learned.
+    normalised pictures, the kernels are e / √(λ + ε) and, so that a ReLU after it loses nothing, their negatives
+    (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.2). They are no part of what is learned.
 
     Args:
         in_channels: C.

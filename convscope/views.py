@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from convscope.data import build_augment
+from convscope.data.batches import mirrored
 from convscope.errors import UsageError
 from convscope.evaluate import check_fit
 from convscope.explain import display_size, explain, feature_maps, learned_filters, overlay
@@ -154,11 +155,17 @@ def look_at_augmentation(run: Run, data_dir: Path | None = None, out: Path | Non
     own = own_pictures(run, data_dir)
     training = own.pictures
     augment = build_augment(run.config.data.augment, training.shape[1:], run.checkpoint["mean"])
-    if augment is None:
+    in_turn = run.config.data.augment.flip == "alternating"
+    if augment is None and not in_turn:
         raise UsageError(f"{run.name} was trained without augmentation; data.augment says what there is")
     pictures = training.subset(min(10, len(training)), run.config.train.seed).images
     generator = torch.Generator().manual_seed(run.config.train.seed)
-    varied = [augment(torch.from_numpy(pictures), generator).numpy() for _ in range(3)]
+    varied = []
+    for epoch in range(3):
+        images = torch.from_numpy(pictures)
+        if in_turn:
+            images = mirrored(images, torch.arange(len(images)) % 2 == epoch % 2)
+        varied.append((augment(images, generator) if augment else images).numpy())
     png = plots.augmentation(pictures, varied)
     written = _write(run, out, png, "augmentation")
     return {"augment": run.config.data.augment.model_dump(), "png": written, "pictures_changed": own.warn("training")}

@@ -34,6 +34,11 @@ SMALL = {
     "data__subset": 200,
     "train__batch_size": 32,
 }  # 6 steps an epoch
+FAST: dict[str, Any] = {
+    **{"model__stem": "whitening", "model__groups": "pooled", "model__head_pool": "max", "train__sizes": [5, 8]},
+    **{"train__optimizer": "muon", "train__fixed_norm": True, "train__bias_lr": 3.0, "train__head_lr": 0.1},
+    **{"train__precision": "bfloat16", "train__channels_last": True, "data__augment": {"flip": "alternating"}},
+}
 SETS = [word for key, value in SMALL.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
 GOES_ON = "convscope train --resume"
 TIMING = ("seconds", "images_per_second", "train_seconds", "run", "run_dir")
@@ -102,6 +107,8 @@ def test_a_training_that_a_signal_stops_goes_on_bit_for_bit(step: int, unbroken:
         ({"data__val_fraction": 0, "train__batch_size": 40}, 10),  # its last step of an epoch
         ({"train__patience": 1, "train__lr": 1e-9, "train__epochs": 12}, 8),
         ({"train__precision": "bfloat16", "train__channels_last": True}, 10),
+        (FAST, 9),
+        (FAST, 15),
         ({"train__precision": "float16"}, 10),
         ({"train__precision": "float64"}, 10),
         ({"data__augment": {"crop": 2, "cutout": 3, "brightness": 0.4, "contrast": 0.3}}, 11),

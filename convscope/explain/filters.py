@@ -27,7 +27,8 @@ def learned_filters(model: nn.Module, layer: str | None = None) -> tuple[str, ND
     convolutions = {name: weight for name, module in model.named_modules() if (weight := _kernels(module)) is not None}
     if not convolutions:
         raise UsageError(f"{type(model).__name__} has no two-dimensional convolution, so no filters to show")
-    name = next(iter(convolutions)) if layer is None else layer
+    learned = [name for name, weight in convolutions.items() if weight.requires_grad]
+    name = [*learned, *convolutions][0] if layer is None else layer
     if name not in convolutions:
         modules = dict(model.named_modules())
         what = f"is a {type(modules[name]).__name__}, not a convolution" if name in modules else "does not exist"

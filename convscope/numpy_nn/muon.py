@@ -29,7 +29,7 @@ class Muon(Optimizer):
         momentum: μ, 0 to 1.
         weight_decay: λ, on the parameters named by `decayed`.
         decayed: names in `params`; None is all of them.
-        others_lr: the learning rate of what is no kernel, as a share of η.
+        bias_lr, head_lr: the learning rates of what has one axis and of what has two, as multiples of η.
         iterations: of Newton and Schulz; fewer are faster and less exact.
         fixed_norm: scale a kernel to the norm √O before each step.
 
@@ -53,13 +53,14 @@ class Muon(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         decayed: Collection[str] | None = None,
-        others_lr: float = 1.0,
+        bias_lr: float = 1.0,
+        head_lr: float = 1.0,
         iterations: int = ITERATIONS,
         fixed_norm: bool = False,
     ) -> None:
         super().__init__(params, lr, weight_decay, decayed)
         self.momentum = number("Muon", "momentum", momentum, at_most=1)
-        self.others_lr = number("Muon", "others_lr", others_lr)
+        self.multiples = {1: number("Muon", "bias_lr", bias_lr), 2: number("Muon", "head_lr", head_lr)}
         self.iterations, self.fixed_norm = iterations, fixed_norm
 
     def _move(self, name: str, parameter: Array, gradient: Array) -> None:
@@ -67,7 +68,7 @@ class Muon(Optimizer):
         velocity *= self.momentum
         velocity += gradient
         direction = gradient + self.momentum * velocity
-        lr = self.lr * (1.0 if parameter.ndim == 4 else self.others_lr)
+        lr = self.lr * self.multiples.get(parameter.ndim, 1.0)
         if parameter.ndim == 4:
             if self.fixed_norm:
                 parameter *= len(parameter) ** 0.5 / np.linalg.norm(parameter)

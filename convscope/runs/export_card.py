@@ -45,7 +45,7 @@ def export_card(run: Run, test: int) -> str:
         "## In this folder",
         "",
         FILES,
-        "## Using it",
+        "## Using it, from the folder above",
         "",
         "```",
         *(

@@ -72,7 +72,7 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
+        """How many numbers its weights hold, fixed ones included."""
         return sum(p.numel() for p in self.model.parameters())
 
     @property

@@ -17,8 +17,8 @@ def memory_kept(wanted: bool = True) -> Iterator[bool]:
 
     Every step allocates the same outputs of layers, tens of megabytes each. By default glibc maps each anew and unmaps
     it when it is freed, so that every page of it is first cleared by the system, at each step: a sixth of the training
-    time of a small network on two cores. Afterwards glibc has its own defaults again, but no longer raises by itself the
-    size from which it maps. On other systems this does nothing.
+    time of a small network on two cores. Afterwards glibc has its own defaults again, but no longer raises by itself
+    the size from which it maps. On other systems this does nothing.
     """
     if not wanted or sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         yield False

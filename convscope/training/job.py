@@ -98,6 +98,8 @@ def prepare(
     `source` says where the pictures are by now, if not where `config` does.
     """
     settings = config.train
+    if settings.patience and settings.sizes:
+        raise UsageError("train.patience cannot wait while train.sizes makes pictures grow; set one of them to null")
     if settings.patience and not config.data.val_fraction:
         raise UsageError("train.patience waits for a better validation, but data.val_fraction=0 holds nothing out")
     device = (
@@ -145,8 +147,8 @@ def epoch_sizes(settings: TrainConfig, full: tuple[int, int]) -> list[tuple[int,
         return []
     if not settings.sizes or settings.sizes[-1] != height:
         raise UsageError(
-            f"train.sizes={list(settings.sizes)} must end with the pictures' own height, {height}, on which the network "
-            "will be used"
+            f"train.sizes={list(settings.sizes)} must end with the pictures' own height, {height}, on which the "
+            "network will be used"
         )
     sizes = settings.sizes[-settings.epochs :]
     turns = [sizes[epoch * len(sizes) // settings.epochs] for epoch in range(settings.epochs)]

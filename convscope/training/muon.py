@@ -26,7 +26,7 @@ class Muon(torch.optim.Optimizer):
         params: parameters, or groups of them; a group's ``weight_decay`` is λ, decoupled (Loshchilov & Hutter 2019).
         lr: η.
         momentum: μ.
-        others_lr: the learning rate of what is no kernel, as a share of η.
+        bias_lr, head_lr: the learning rates of what has one axis and of what has two, as multiples of η.
         iterations: of Newton and Schulz; fewer are faster and less exact.
         fixed_norm: before each step a kernel is scaled to the norm √O, so that η alone says how far it turns. Behind
             BatchNorm the scale of a kernel means nothing (Jordan 2024, airbench94_muon).
@@ -38,13 +38,15 @@ class Muon(torch.optim.Optimizer):
         params: Iterable[Any],
         lr: float,
         momentum: float = 0.9,
-        others_lr: float = 1.0,
+        bias_lr: float = 1.0,
+        head_lr: float = 1.0,
         iterations: int = ITERATIONS,
         fixed_norm: bool = False,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
-        self.others_lr, self.iterations, self.fixed_norm, self.dtype = others_lr, iterations, fixed_norm, dtype
+        self.multiples = {1: bias_lr, 2: head_lr}
+        self.iterations, self.fixed_norm, self.dtype = iterations, fixed_norm, dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -60,7 +62,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum_buffer"] = torch.zeros_like(p)
         velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         direction = gradient.add(velocity, alpha=group["momentum"])
-        lr = group["lr"] * (1.0 if p.ndim == 4 else self.others_lr)
+        lr = group["lr"] * self.multiples.get(p.ndim, 1.0)
         if p.ndim == 4:
             if self.fixed_norm:
                 p.mul_(len(p) ** 0.5 / p.norm())

@@ -65,6 +65,9 @@ class NumPyEngine:
             if isinstance(ours, BatchNorm2D) and isinstance(theirs, BatchNorm2D):
                 ours.running_mean, ours.running_var = theirs.running_mean, theirs.running_var
         self.optimizer = make_optimizer(self._learned(), self.config)
+        for name in state["optimizer_state"]:
+            if name != "steps" and name.rpartition("/")[2] not in self.optimizer.params:
+                raise KeyError(f"the optimizer's state of {name}, which this network has not")
         self.optimizer.state = {name: value.numpy().copy() for name, value in state["optimizer_state"].items()}
 
     def _learned(self) -> dict[str, Array]:
@@ -89,8 +92,9 @@ def make_optimizer(params: Any, config: TrainConfig) -> Optimizer:
             config.momentum,
             config.weight_decay,
             decayed,
-            config.others_lr,
-            config.newton_schulz,
+            config.bias_lr,
+            config.head_lr,
+            config.ns_steps,
             config.fixed_norm,
         )
     decoupled = config.optimizer == "adamw"

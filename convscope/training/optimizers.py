@@ -37,8 +37,9 @@ def make_optimizer(model: nn.Module, config: TrainConfig, half: bool = False) ->
                 groups,
                 config.lr,
                 config.momentum,
-                config.others_lr,
-                config.newton_schulz,
+                config.bias_lr,
+                config.head_lr,
+                config.ns_steps,
                 config.fixed_norm,
                 torch.bfloat16 if half else None,
             )

@@ -41,10 +41,19 @@ def test_the_last_size_is_that_of_use(sizes: str) -> None:
 
 @pytest.mark.parametrize("model", ["lenet5", "simple-cnn", "deep-cnn"])
 def test_a_network_for_one_size_is_told_so(model: str) -> None:
-    with pytest.raises(
-        UsageError, match=r"train\.sizes: .* cannot take pictures of 16×16: .* made for one size, 32×32"
-    ):
+    with pytest.raises(UsageError, match=r"train\.sizes: .* cannot take pictures of 16×16: .* one size, 32×32"):
         prepare(load_config("synthetic", [f"model.name={model}", "train.sizes=[16, 32]", "train.epochs=2"]))
+
+
+def test_a_network_for_larger_pictures_is_told_so() -> None:
+    fast = ["model.groups=pooled", "model.stem_pool=2", "train.epochs=2"]
+    with pytest.raises(UsageError, match=r"train\.sizes: .* cannot take pictures of 6×6: either they are too small"):
+        prepare(load_config("synthetic", [*fast, "train.sizes=[6, 32]"]))
+
+
+def test_early_stopping_and_growing_pictures_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match=r"train\.patience cannot wait while train\.sizes"):
+        prepare(load_config("digits", [*QUICK, "train.sizes=[4, 8]", "train.patience=1"]))
 
 
 def test_a_whitening_layer_is_computed_from_the_training_pictures() -> None:

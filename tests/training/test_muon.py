@@ -114,15 +114,19 @@ def test_sixteen_bits_are_exact_enough() -> None:
     assert 0.99 < float(cosine) < 0.9999999
 
 
-def test_what_is_no_kernel_may_go_more_slowly() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))
-    config = TrainConfig(optimizer="muon", lr=0.5, momentum=0.0, others_lr=0.1, weight_decay=0, fixed_norm=True)
+def test_biases_and_the_head_may_go_at_a_rate_of_their_own() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+    head = model[3].weight.detach().clone()
+    config = TrainConfig(
+        optimizer="muon", lr=0.5, momentum=0.0, bias_lr=0.1, weight_decay=0, fixed_norm=True, head_lr=0.3
+    )
     optimizer = make_optimizer(model, config)
     kernel = model[0].weight.detach().clone()
     for p in model.parameters():
         p.grad = torch.ones_like(p)
     optimizer.step()
     torch.testing.assert_close(model[1].bias.detach(), torch.full((2,), -0.05))
+    torch.testing.assert_close(model[3].weight.detach(), head - 0.15)
     moved = model[0].weight.detach() - kernel * 2**0.5 / kernel.norm()
     torch.testing.assert_close(moved, -0.5 * orthogonalize(torch.ones(2, 9)).view_as(moved))
 

@@ -16,7 +16,13 @@ from convscope.training import Step, fit
 from convscope.verify import verify
 
 FAST = (
-    *("train.fixed_norm=true", "train.others_lr=0.1", "train.newton_schulz=3", "data.augment.flip=alternating"),
+    *(
+        "train.fixed_norm=true",
+        "train.bias_lr=3",
+        "train.head_lr=0.1",
+        "train.ns_steps=3",
+        "data.augment.flip=alternating",
+    ),
     *("model.stem=whitening", "model.groups=pooled", "model.head_pool=max", "train.warmup=0"),
 )
 
@@ -46,10 +52,11 @@ def losses(recipe: str, engine: str, steps: int, *sets: str) -> np.ndarray:
         ("digits", ("train.optimizer=adamw", "train.lr=0.01", "train.weight_decay=0.1", "model.name=simple-cnn")),
         ("digits", ("train.optimizer=muon", "train.lr=0.05")),
         ("digits", ("train.optimizer=muon", "train.lr=0.2", *FAST)),
+        ("digits", ("train.sizes=[4, 6, 8]", "train.epochs=3")),
         ("digits", ("train.momentum=0", "model.name=deep-cnn", "model.dropout=0")),
         ("synthetic", ("data.size=20", "model.name=lenet5", "train.optimizer=adam", "train.lr=0.003")),
     ],
-    ids=["sgd", "adam", "adamw", "muon", "fast", "plain-sgd-deep-cnn", "lenet5"],
+    ids=["sgd", "adam", "adamw", "muon", "fast", "sizes", "plain-sgd-deep-cnn", "lenet5"],
 )
 def test_both_engines_follow_one_curve(recipe: str, sets: tuple[str, ...]) -> None:
     steps = 50
