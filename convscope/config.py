@@ -152,6 +152,8 @@ class TrainConfig(Section):
     """Keep pictures in memory with their channels side by side (NHWC); `auto` measures whether that is faster."""
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] | None = None
     """Of the CPU; `auto` measures how many are fastest, null leaves PyTorch's choice."""
+    compile: bool = False
+    """Have `torch.compile` fuse the forward and backward pass, which takes a compiler and, for each size, a minute."""
     keep_memory: bool = True
     """Keep memory that a step has freed for the next one, not give it back to the system; of Linux with glibc."""
     seed: Count = Field(0, ge=0, lt=2**32)
@@ -160,7 +162,11 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.engine == "numpy":
-            for key, known in {"precision": ("auto", "float32", "float64"), "channels_last": (False, "auto")}.items():
+            for key, known in {
+                "precision": ("auto", "float32", "float64"),
+                "channels_last": (False, "auto"),
+                "compile": (False,),
+            }.items():
                 if (value := getattr(self, key)) not in known:
                     raise ValueError(f"engine=numpy knows no {key}={value}; leave it out")
             if self.device not in ("auto", "cpu"):

@@ -1,5 +1,6 @@
 """Every shipped recipe runs, and those that the README quotes reach what they should, on real data."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,15 @@ def test_tiny_resnet_learns_cifar10(tmp_path: Path, data_dir: Path) -> None:
     right = run.probabilities(test.images).argmax(axis=1) == test.labels
     assert np.mean(right) == run.results["test_accuracy"]
     assert verify(run.path).ok
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    small = {"train__epochs": 3, "model__base_channels": 8}
+    plain = train("digits", out=tmp_path / "plain", **small)
+    compiled = train("digits", out=tmp_path / "compiled", train__compile=True, **small)
+    assert compiled.model.state_dict().keys() == plain.model.state_dict().keys()
+    for ours, theirs in zip(compiled.metrics, plain.metrics, strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.05)
+    assert verify(compiled.path).ok

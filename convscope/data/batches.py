@@ -84,7 +84,7 @@ class Batches:
         self.mean, self.std = tuple(mean), tuple(std)
         self.batch_size, self.seed, self.augment, self.device = batch_size, seed, augment, device
         self.sizes = tuple(sizes)
-        self._images, self._labels = _tensor(train.images), _tensor(train.labels)
+        self._images, self._labels = _tensor(train.images).to(device), _tensor(train.labels).to(device)
         self._val = val
         self._mirrored = self._mirrored_first() if mirror_in_turn else None
 
@@ -106,15 +106,14 @@ class Batches:
         order = self.order(epoch)
         for step in range(start, steps):
             end = len(order) if step == steps - 1 else (step + 1) * self.batch_size
-            chosen = order[step * self.batch_size : end]
-            images = self._images[chosen].to(self.device)
+            chosen = order[step * self.batch_size : end].to(self.device)
+            images = self._images[chosen]
             if self._mirrored is not None:
-                turned = (self._mirrored[chosen] ^ bool(epoch % 2)).to(self.device)
-                images = mirrored(images, turned)
+                images = mirrored(images, self._mirrored[chosen] ^ bool(epoch % 2))
             if self.augment is not None:
                 generator = torch.Generator().manual_seed(derive_seed("augment", self.seed, epoch, step))
                 images = self.augment(images, generator)
-            yield self._scaled(preprocess(images, self.mean, self.std), epoch), self._labels[chosen].to(self.device)
+            yield self._scaled(preprocess(images, self.mean, self.std), epoch), self._labels[chosen]
 
     def size(self, epoch: int) -> tuple[int, int] | None:
         """(height, width) to which the training batches of `epoch` are scaled; None where they are not."""
@@ -129,7 +128,7 @@ class Batches:
     def _mirrored_first(self) -> Tensor:
         """Which pictures are mirrored in even epochs, bool (N,)."""
         rng = np.random.default_rng(derive_seed("mirror", self.seed))
-        return torch.from_numpy(rng.random(len(self._labels)) < 0.5)
+        return torch.from_numpy(rng.random(len(self._labels)) < 0.5).to(self.device)
 
     def order(self, epoch: int) -> Tensor:
         """The order in which `epoch` goes through the training pictures: their indices, int64 (N,)."""

@@ -21,6 +21,7 @@ class TorchEngine:
         self.label_smoothing = config.label_smoothing
         self.optimizer = make_optimizer(self.model, config, half=arithmetic.precision == "bfloat16")
         self.scaler = arithmetic.scaler()
+        self.forward = torch.compile(self.model) if config.compile else self.model
 
     def step(self, images: Tensor, labels: Tensor, lr: float, seed: int) -> tuple[float, int]:
         """Forward, backward, update; (mean loss, correct predictions)."""
@@ -28,7 +29,7 @@ class TorchEngine:
             group["lr"] = lr
         self.model.train()
         with seeded(seed, images.device), self.arithmetic.autocast():  # dropout draws from the global stream
-            logits = self.model(self.arithmetic.place(images))
+            logits = self.forward(self.arithmetic.place(images))
             loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
