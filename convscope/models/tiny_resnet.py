@@ -4,8 +4,12 @@ from typing import Literal
 
 from torch import nn
 
+from convscope.errors import UsageError
 from convscope.layers import Conv2D, Flatten, MaxPool2D, Residual, Whitening
 from convscope.models.base import ImageClassifier, NamedLayers, Shape, check_shape, named
+
+Activation = Literal["relu", "gelu"]
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class ResidualBlock(NamedLayers):
@@ -15,12 +19,15 @@ class ResidualBlock(NamedLayers):
     (option B of the paper). ``skip=False`` leaves the shortcut out, to see what it is good for.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, skip: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, activation: Activation = "relu", skip: bool = True
+    ) -> None:
+        act = ACTIVATIONS[activation]
         branch = nn.Sequential(
             named(
                 conv1=Conv2D(in_channels, out_channels, 3, stride, padding=1, bias=False),
                 norm1=nn.BatchNorm2d(out_channels),
-                relu1=nn.ReLU(),
+                **{f"{activation}1": act()},
                 conv2=Conv2D(out_channels, out_channels, 3, padding=1, bias=False),
                 norm2=nn.BatchNorm2d(out_channels),
             )
@@ -34,7 +41,7 @@ class ResidualBlock(NamedLayers):
                 )
             )
         super().__init__(
-            named(sum=Residual(branch, projection), relu=nn.ReLU()) if skip else named(branch=branch, relu=nn.ReLU())
+            named(**{"sum": Residual(branch, projection)} if skip else {"branch": branch}, **{activation: act()})
         )
 
 
@@ -45,13 +52,14 @@ class PooledGroup(NamedLayers):
     made for speed (Page 2018, "How to train your ResNet"; Jordan 2024, section 3.1).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, skip: bool = True) -> None:
-        down = named(
-            conv=_from_identity(in_channels, out_channels), pool=MaxPool2D(2), norm=_norm(out_channels), relu=nn.ReLU()
-        )
+    def __init__(self, in_channels: int, out_channels: int, activation: Activation = "relu", skip: bool = True) -> None:
         branch = nn.Sequential(named(conv=_from_identity(out_channels, out_channels), norm=_norm(out_channels)))
         super().__init__(
-            named(down=nn.Sequential(down), **{"sum": Residual(branch)} if skip else {"branch": branch}, relu=nn.ReLU())
+            named(
+                down=_down(in_channels, out_channels, 2, activation),
+                **{"sum": Residual(branch)} if skip else {"branch": branch},
+                **{activation: ACTIVATIONS[activation]()},
+            )
         )
 
 
@@ -64,12 +72,14 @@ class TinyResNet(ImageClassifier):
     Args:
         base_channels: channels of the stem.
         widen1, widen2: channels of the groups, in multiples of those.
-        stem: ``"plain"``, or ``"whitening"``: a fixed `Whitening` layer and a ReLU before the 3×3 convolution.
+        stem: ``"plain"``, or ``"whitening"``: a fixed `Whitening` layer and an activation before the 3×3 convolution.
+        stem_convs: 3×3 convolutions in the stem, those after the first behind its pooling; for ``groups="pooled"``.
         stem_pool: max pooling after the stem by this factor; 1 is none, as in the paper for CIFAR-10. With 2 the groups
             see a quarter of the places, so that twice the channels cost the same.
         groups: ``"blocks"``, two `ResidualBlock`s each, or ``"pooled"``, a `PooledGroup` each; then the stem too pools
-            before it normalises and starts near the identity, and the head starts at zero.
+            before it normalises, kernels start near the identity, the head near zero.
         head_pool: over all places, the ``"mean"`` or the ``"max"``.
+        activation: ``"relu"``, or ``"gelu"`` (Hendrycks & Gimpel 2016), which is smooth.
         skip: False removes every shortcut.
     """
 
@@ -81,23 +91,31 @@ class TinyResNet(ImageClassifier):
         widen1: int = 1,
         widen2: int = 2,
         stem: Literal["plain", "whitening"] = "plain",
+        stem_convs: int = 1,
         stem_pool: int = 1,
         groups: Literal["blocks", "pooled"] = "blocks",
         head_pool: Literal["mean", "max"] = "mean",
+        activation: Activation = "relu",
         skip: bool = True,
     ) -> None:
         smallest = stem_pool * (4 if groups == "pooled" else 1) + (stem == "whitening")
         in_shape = check_shape("TinyResNet", in_shape, num_classes, smallest)
-        first = _stem(in_shape[0], base_channels, stem, stem_pool, fast=groups == "pooled")
+        fast = groups == "pooled"
+        if stem_convs > 1 and not fast:
+            raise UsageError('TinyResNet takes stem_convs only with groups="pooled"')
+        first = _stem(in_shape[0], base_channels, stem == "whitening", stem_convs if fast else 0, stem_pool, activation)
         wide1, wide2 = widen1 * base_channels, widen2 * base_channels
-        if groups == "pooled":
-            group1: nn.Module = PooledGroup(base_channels, wide1, skip)
-            group2: nn.Module = PooledGroup(wide1, wide2, skip)
+        if fast:
+            group1: nn.Module = PooledGroup(base_channels, wide1, activation, skip)
+            group2: nn.Module = PooledGroup(wide1, wide2, activation, skip)
         else:
-            group1 = nn.Sequential(
-                ResidualBlock(base_channels, wide1, skip=skip), ResidualBlock(wide1, wide1, skip=skip)
+            group1, group2 = (
+                nn.Sequential(
+                    ResidualBlock(inside, outside, stride, activation, skip),
+                    ResidualBlock(outside, outside, 1, activation, skip),
+                )
+                for inside, outside, stride in ((base_channels, wide1, 1), (wide1, wide2, 2))
             )
-            group2 = nn.Sequential(ResidualBlock(wide1, wide2, 2, skip), ResidualBlock(wide2, wide2, skip=skip))
         layers = named(
             stem=first,
             group1=group1,
@@ -107,9 +125,9 @@ class TinyResNet(ImageClassifier):
             head=nn.Linear(wide2, num_classes),
         )
         super().__init__(in_shape, num_classes, layers)
-        if groups == "pooled":  # a random head only sends the first, longest steps of a short training astray
-            for parameter in layers["head"].parameters():
-                nn.init.zeros_(parameter)
+        if fast:  # a large random head only sends the first, longest steps of a short training astray
+            nn.init.normal_(layers["head"].get_parameter("weight"), std=1 / wide2)
+            nn.init.zeros_(layers["head"].get_parameter("bias"))
 
 
 def _from_identity(in_channels: int, out_channels: int) -> Conv2D:
@@ -128,16 +146,33 @@ def _norm(channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-def _stem(in_channels: int, out_channels: int, kind: str, pool: int, fast: bool) -> nn.Sequential:
-    """The first layers: (N, C, H, W) -> (N, O, H // P, W // P), a row and a column less behind `Whitening`."""
-    layers = named()
-    if kind == "whitening":
-        layers["whitening"] = whitening = Whitening(in_channels)
-        layers["relu0"] = nn.ReLU()
-        in_channels = whitening.out_channels
+def _down(in_channels: int, out_channels: int, pool: int, activation: str) -> nn.Sequential:
+    """Convolution, pooling, BatchNorm and activation: (N, C, H, W) -> (N, O, H // P, W // P)."""
     pooling = named(pool=MaxPool2D(pool)) if pool > 1 else named()
-    if fast:
-        layers["conv"] = _from_identity(in_channels, out_channels)
-        return nn.Sequential(layers | pooling | named(norm=_norm(out_channels), relu=nn.ReLU()))
-    layers["conv"] = Conv2D(in_channels, out_channels, 3, padding=1, bias=False)
-    return nn.Sequential(layers | named(norm=nn.BatchNorm2d(out_channels), relu=nn.ReLU()) | pooling)
+    rest = named(norm=_norm(out_channels), **{activation: ACTIVATIONS[activation]()})
+    return nn.Sequential(named(conv=_from_identity(in_channels, out_channels)) | pooling | rest)
+
+
+def _stem(
+    in_channels: int, out_channels: int, whitening: bool, fast_convs: int, pool: int, activation: str
+) -> nn.Sequential:
+    """The first layers: (N, C, H, W) -> (N, O, H // P, W // P), a row and a column less behind `Whitening`.
+
+    With `fast_convs` so many convolutions as in a `PooledGroup`, otherwise one as in the textbook.
+    """
+    act = ACTIVATIONS[activation]
+    layers = named()
+    if whitening:
+        layers["whitening"] = first = Whitening(in_channels)
+        layers["whitened"] = act()
+        in_channels = first.out_channels
+    if fast_convs:
+        layers |= _down(in_channels, out_channels, pool, activation).named_children()
+        for number in range(2, fast_convs + 1):
+            further = _down(out_channels, out_channels, 1, activation)
+            layers |= {f"{name}{number}": layer for name, layer in further.named_children()}
+    else:
+        layers["conv"] = Conv2D(in_channels, out_channels, 3, padding=1, bias=False)
+        layers |= {"norm": nn.BatchNorm2d(out_channels), activation: act()}
+        layers |= {"pool": MaxPool2D(pool)} if pool > 1 else {}
+    return nn.Sequential(layers)

@@ -143,7 +143,7 @@ def test_a_residual_block_with_zeroed_branch_passes_its_input() -> None:
         (("lenet5", (1, 28, 28), 10, {"skip": True}), "lenet5 has no option 'skip'; it takes none"),
         (
             ("tiny-resnet", (1, 28, 28), 10, {"depth": 3}),
-            "choose from base_channels, widen1, widen2, stem, stem_pool, groups, head_pool, skip",
+            "base_channels, widen1, widen2, stem, stem_convs, stem_pool, groups, head_pool, activation, skip",
         ),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": "8"}), "base_channels must be int, got '8'"),
         (("tiny-resnet", (1, 28, 28), 10, {"base_channels": 0}), "must be at least 1, got 0"),
@@ -202,3 +202,26 @@ def test_the_fast_tiny_resnet(skip: bool) -> None:
     torch.testing.assert_close(model.pool(x), x.amax(dim=(2, 3), keepdim=True))
     model(x).square().sum().backward()
     assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+
+
+def test_the_stem_may_have_more_convolutions_and_activations_may_be_smooth() -> None:
+    more = FAST | {"stem_convs": 3, "activation": "gelu"}
+    model = TinyResNet((1, 20, 17), 4, base_channels=6, **more)  # type: ignore[arg-type]
+    shapes = dict(layer_shapes(model, (1, 20, 17)))
+    assert list(shapes)[:5] == ["stem.whitening", "stem.whitened", "stem.conv", "stem.pool", "stem.norm"]
+    assert shapes["stem.conv"] == (6, 19, 16)
+    assert shapes["stem.conv2"] == shapes["stem.gelu3"] == (6, 9, 8)
+    assert sum(isinstance(m, nn.GELU) for m in model.modules()) == 8
+    assert not any(isinstance(m, nn.ReLU) for m in model.modules())
+    textbook = TinyResNet((1, 20, 17), 4, base_channels=6, activation="gelu")
+    assert sum(isinstance(m, nn.GELU) for m in textbook.modules()) == 9
+    with pytest.raises(UsageError, match='stem_convs only with groups="pooled"'):
+        TinyResNet((1, 20, 17), 4, stem_convs=2)
+
+
+def test_the_fast_tiny_resnet_starts_near_the_identity() -> None:
+    model = TinyResNet((3, 32, 32), 10, base_channels=8, **FAST)  # type: ignore[arg-type]
+    x = torch.randn(2, 24, 9, 7)
+    torch.testing.assert_close(model.get_submodule("group1.sum.branch.conv")(x), x)
+    assert model.head.weight.std() == pytest.approx(1 / 16, rel=0.3)
+    assert not model.head.bias.any()
