@@ -77,7 +77,7 @@ class TinyResNet(ImageClassifier):
         stem_pool: max pooling after the stem by this factor; 1 is none, as in the paper for CIFAR-10. With 2 the groups
             see a quarter of the places, so that twice the channels cost the same.
         groups: ``"blocks"``, two `ResidualBlock`s each, or ``"pooled"``, a `PooledGroup` each; then the stem too pools
-            before it normalises, kernels start near the identity, the head near zero.
+            before it normalises, kernels start near the identity, the head near zero and without a bias.
         head_pool: over all places, the ``"mean"`` or the ``"max"``.
         activation: ``"relu"``, or ``"gelu"`` (Hendrycks & Gimpel 2016), which is smooth.
         skip: False removes every shortcut.
@@ -122,12 +122,11 @@ class TinyResNet(ImageClassifier):
             group2=group2,
             pool=nn.AdaptiveMaxPool2d(1) if head_pool == "max" else nn.AdaptiveAvgPool2d(1),
             flatten=Flatten(),
-            head=nn.Linear(wide2, num_classes),
+            head=nn.Linear(wide2, num_classes, bias=not fast),
         )
         super().__init__(in_shape, num_classes, layers)
         if fast:  # a large random head only sends the first, longest steps of a short training astray
             nn.init.normal_(layers["head"].get_parameter("weight"), std=1 / wide2)
-            nn.init.zeros_(layers["head"].get_parameter("bias"))
 
 
 def _from_identity(in_channels: int, out_channels: int) -> Conv2D:
