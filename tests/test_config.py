@@ -92,7 +92,7 @@ def test_a_wrong_override_is_one_clear_line(assignment: str, message: str) -> No
 
 
 def test_a_recipe_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no recipe 'nope'.*choose from cifar10-5k, digits"):
+    with pytest.raises(UsageError, match=r"no recipe 'nope'.*choose from cifar10-5k, cifar10-90, cifar10-94, digits"):
         load_config("nope")
     for text, message in [("a: [", "not YAML"), ("- 1\n- 2", "expected a mapping"), ("data: 3", "data: ")]:
         path = tmp_path / "bad.yaml"

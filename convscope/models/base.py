@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from convscope.errors import UsageError
+from convscope.layers import Conv2D
 
 Shape = tuple[int, int, int]  # (C, H, W)
 LARGE = 2**20  # numbers of a picture, beyond which the outputs of all layers together take gigabytes
@@ -30,14 +31,19 @@ class ImageClassifier(NamedLayers):
         in_shape: (C, H, W) of one picture.
         num_classes: number of logits.
         cam_layer: dotted name of the last layer whose output is at least 4×4 for that input, where a class
-            activation map still says *where*; None if the input is so small that there is no such layer.
+            activation map still says *where*; None if the input is so small that there is no such layer. A bare
+            convolution is passed over: what of its output counts, the layers behind it decide.
     """
 
     def __init__(self, in_shape: Shape, num_classes: int, layers: "OrderedDict[str, nn.Module]") -> None:
         super().__init__(layers)
         self.in_shape, self.num_classes = in_shape, num_classes
         self.cam_layer = next(
-            (name for name, shape in reversed(layer_shapes(self, in_shape)) if len(shape) == 3 and min(shape[1:]) >= 4),
+            (
+                name
+                for name, shape in reversed(layer_shapes(self, in_shape))
+                if len(shape) == 3 and min(shape[1:]) >= 4 and not isinstance(self.get_submodule(name), Conv2D)
+            ),
             None,
         )
 

@@ -220,8 +220,9 @@ def test_the_stem_may_have_more_convolutions_and_activations_may_be_smooth() -> 
 
 
 def test_the_fast_tiny_resnet_starts_near_the_identity() -> None:
-    model = TinyResNet((3, 32, 32), 10, base_channels=8, **FAST)  # type: ignore[arg-type]
+    model = TinyResNet((3, 33, 33), 10, base_channels=8, **FAST)  # type: ignore[arg-type]
     x = torch.randn(2, 24, 9, 7)
     torch.testing.assert_close(model.get_submodule("group1.sum.branch.conv")(x), x)
     assert model.head.weight.std() == pytest.approx(1 / 16, rel=0.3)
     assert model.head.bias is None
+    assert model.cam_layer == "group1.relu"  # not group2.down.conv, which is 8×8 as well, but bare
