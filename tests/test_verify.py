@@ -265,7 +265,7 @@ def test_without_the_pictures_the_check_is_skipped_and_says_why(tmp_path: Path, 
     code, out, _ = cli("verify", run.path)
     assert code == 0
     assert f"skipped {TEST}: the data set is not at hand" in out
-    assert out.splitlines()[-1] == f"{run.path}: 24 checks passed, 2 could not be made here"
+    assert out.splitlines()[-1] == f"{run.path}: 26 checks passed, 2 could not be made here"
     answer = json.loads(cli("verify", run.path, "--json")[1])
     assert answer["ok"] is True
     assert [(check["ok"], check["problem"]) for check in answer["checks"][-2:]] == [(None, "")] * 2

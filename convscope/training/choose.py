@@ -17,6 +17,7 @@ Measured = dict[str, dict[str, float]]  # what was to be chosen -> each candidat
 
 ROUNDS = 5  # timed steps of each candidate, in turn, so that a busy moment of the machine hits all alike
 ENOUGH = 5.0  # seconds of timing after which no further round begins
+NARROW = 16  # kernels
 WORTH = 1.1  # a candidate must be so many times faster than the plain one; less is noise
 
 
@@ -42,7 +43,9 @@ def choose(
     count = torch.get_num_threads() if config.threads in (None, "auto") else config.threads
     kind = torch.device(device).type
     precisions = _precisions(kind) if config.precision == "auto" else [config.precision]
-    layouts = [False, True] if config.channels_last == "auto" else [config.channels_last]
+    layouts = [config.channels_last]
+    if config.channels_last == "auto":
+        layouts = [False] if kind == "cpu" and _narrow(model) else [False, True]
     counts = [int(count), (int(count) + 1) // 2, 1] if config.threads == "auto" and kind == "cpu" else [int(count)]
     plain = Arithmetic(precisions[0], layouts[0], int(count), device)
     way, by_threads = _fastest([replace(plain, threads=n) for n in dict.fromkeys(counts)], config, model, batch)
@@ -50,6 +53,15 @@ def choose(
     way, by_kind = _fastest(ways, config, model, batch)
     measured = {"threads": by_threads, "precision and layout": by_kind}
     return way, {what: seconds for what, seconds in measured.items() if seconds}
+
+
+def _narrow(model: nn.Module) -> bool:
+    """Whether a convolution has too few kernels for channels last on a CPU.
+
+    PyTorch 2.13 corrupts the process's memory in the backward pass of such a layer, on two threads and with AVX-512:
+    seen with 2, 4 and 8 kernels, never with 16 and more.
+    """
+    return any(p.ndim == 4 and len(p) < NARROW for p in model.parameters())
 
 
 def _precisions(kind: str) -> list[Precision]:

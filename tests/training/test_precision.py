@@ -183,6 +183,18 @@ def test_precision_and_layout_are_compared_on_the_threads_that_were_chosen() -> 
     assert fastest.startswith("bfloat16")
 
 
+@pytest.mark.parametrize(("kernels", "candidates"), [(15, 2), (16, 4)])
+def test_narrow_convolutions_stay_channels_first(kernels: int, candidates: int) -> None:
+    """With fewer kernels, PyTorch's channels-last backward pass corrupts memory: see `choose._narrow`."""
+    model = nn.Sequential(nn.Conv2d(3, kernels, 3), nn.Flatten(), nn.LazyLinear(4))
+    batch = next(make_batches().train(0))
+    model(batch[0])
+    config = TrainConfig(precision="auto", channels_last="auto", threads=1)
+    way, seconds = choose(config, "cpu", model, lambda: batch)
+    assert len(seconds["precision and layout"]) == candidates
+    assert candidates == 4 or not way.channels_last
+
+
 def test_nothing_is_measured_where_nothing_is_open() -> None:
     config = TrainConfig(precision="bfloat16", channels_last=True, threads=2)
 
@@ -194,7 +206,7 @@ def test_nothing_is_measured_where_nothing_is_open() -> None:
 
 def test_the_choice_and_its_timings_are_on_record(tmp_path: Path) -> None:
     open_ = {"train__precision": "auto", "train__channels_last": "auto", "train__threads": "auto"}
-    small = {"train__epochs": 1, "model__base_channels": 4, "data__subset": 100}
+    small = {"train__epochs": 1, "model__base_channels": 16, "data__subset": 100}
     run = train("digits", out=tmp_path / "run", **open_, **small)
     environment = json.loads((run.path / "environment.json").read_text())
     arithmetic = Arithmetic(**environment["arithmetic"])
