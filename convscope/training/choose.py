@@ -43,9 +43,8 @@ def choose(
     count = torch.get_num_threads() if config.threads in (None, "auto") else config.threads
     kind = torch.device(device).type
     precisions = _precisions(kind) if config.precision == "auto" else [config.precision]
-    layouts = [config.channels_last]
-    if config.channels_last == "auto":
-        layouts = [False] if kind == "cpu" and _narrow(model) else [False, True]
+    candidates = [False] if kind == "cpu" and _narrow(model) else [False, True]
+    layouts = candidates if config.channels_last == "auto" else [config.channels_last]
     counts = [int(count), (int(count) + 1) // 2, 1] if config.threads == "auto" and kind == "cpu" else [int(count)]
     plain = Arithmetic(precisions[0], layouts[0], int(count), device)
     way, by_threads = _fastest([replace(plain, threads=n) for n in dict.fromkeys(counts)], config, model, batch)
