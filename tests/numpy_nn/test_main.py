@@ -30,7 +30,7 @@ def test_shows_every_layer_and_the_difference_from_torch():
     assert "running mean 0 → 0.35, running variance 1 → 1.25" in text
     table = text[text.index("Beside PyTorch") :]
     rows = re.findall(r"^  (\w.*?) +(\(.*?\)) +(\(.*?\)) +(\S+e[-+]\d+) +(\S+e[-+]\d+)$", table, re.MULTILINE)
-    assert len(rows) == 15
+    assert len(rows) == 16
     assert ("Conv2D, kernel 3×5, stride 2", "(4, 6, 9, 11)", "(4, 8, 5, 6)") in [row[:3] for row in rows]
     assert all(0 <= float(number) < 1e-12 for row in rows for number in row[3:])
     assert any(float(row[4]) > 0 for row in rows)  # two engines that never differ at all were not compared
