@@ -203,3 +203,14 @@ def test_pictures_grow_from_epoch_to_epoch() -> None:
             else:
                 torch.testing.assert_close(images, full, atol=1e-5, rtol=0)
     assert all(tuple(images.shape[2:]) == (6, 8) for images, _ in found.val())
+
+
+def test_a_smaller_picture_is_made_of_every_pixel() -> None:
+    """Without antialiasing, scaling down skips pixels: fine stripes would come out all black or all white."""
+    stripes = np.zeros((4, 3, 24, 24), np.uint8)
+    stripes[..., ::3] = 255  # a third of the columns
+    pictures = ImageSet(stripes, np.arange(4), tuple("abcd"))
+    found = Batches(pictures, mean=(0,) * 3, std=(1,) * 3, batch_size=4, seed=0, sizes=[(8, 8)])
+    images, _ = next(found.train(0))
+    assert images[..., 1:-1].min() > 0.2
+    assert images[..., 1:-1].max() < 0.45

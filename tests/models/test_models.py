@@ -230,4 +230,5 @@ def test_the_fast_tiny_resnet_starts_near_the_identity() -> None:
     torch.testing.assert_close(model.get_submodule("group1.sum.branch.conv")(x).detach(), x)
     assert float(model.head.weight.detach().std()) == pytest.approx(1 / 16, rel=0.3)
     assert model.head.bias is None
+    assert {m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {0.4}
     assert model.cam_layer == "group1.relu"  # not group2.down.conv, which is 7×7 as well, but bare
