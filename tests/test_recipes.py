@@ -65,6 +65,7 @@ def test_tiny_resnet_learns_cifar10(tmp_path: Path, data_dir: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # within torch's own compiler
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
 def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
     small = {"train__epochs": 3, "model__base_channels": 8}
