@@ -124,6 +124,8 @@ class TrainConfig(Section):
     """Of `muon`: the learning rate of linear layers, as a multiple of `lr`."""
     ns_steps: Count = Field(5, ge=1)
     """Of `muon`: iterations that orthogonalise a step; fewer are faster and less exact."""
+    bias_decay: bool = False
+    """Of `muon`: let `weight_decay` shrink biases and BatchNorm's numbers too."""
     fixed_norm: bool = False
     """Of `muon`: keep every kernel at one norm, so that `lr` alone says how far it turns; where BatchNorm follows."""
     sizes: tuple[Annotated[int, Strict(), Field(ge=1)], ...] | None = None

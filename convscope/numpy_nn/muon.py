@@ -29,7 +29,8 @@ class Muon(Optimizer):
         momentum: μ, 0 to 1.
         weight_decay: λ, on the parameters named by `decayed`.
         decayed: names in `params`; None is all of them.
-        bias_lr, head_lr: the learning rates of what has one axis and of what has two, as multiples of η.
+        bias_lr, head_lr: the learning rates of what has one axis and of what has two, as multiples of η; the decay's
+            ηλ is the same for all.
         iterations: of Newton and Schulz; fewer are faster and less exact.
         fixed_norm: scale a kernel to the norm √O before each step.
 
@@ -68,7 +69,6 @@ class Muon(Optimizer):
         velocity *= self.momentum
         velocity += gradient
         direction = gradient + self.momentum * velocity
-        lr = self.lr * self.multiples.get(parameter.ndim, 1.0)
         if parameter.ndim == 4:
             if self.fixed_norm:
                 parameter *= len(parameter) ** 0.5 / np.linalg.norm(parameter)
@@ -77,8 +77,8 @@ class Muon(Optimizer):
             with blas_alone():
                 direction = (longest * orthogonalize(matrix, self.iterations)).reshape(parameter.shape)
         if name in self.decayed:
-            parameter *= 1 - lr * self.weight_decay
-        parameter -= lr * direction
+            parameter *= 1 - self.lr * self.weight_decay
+        parameter -= self.lr * self.multiples.get(parameter.ndim, 1.0) * direction
 
 
 def orthogonalize(matrix: NDArray[Any], iterations: int = ITERATIONS) -> NDArray[Any]:

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.config import DataConfig, RunConfig, TrainConfig
+from convscope.config import DataConfig, RunConfig
 from convscope.data import ImageSet, hold_out, load_configured
 from convscope.data.augment import build_augment
 from convscope.data.batches import Batches, derive_seed, seeded
 from convscope.errors import UsageError
 from convscope.layers import Whitening
 from convscope.models import build_model
-from convscope.models.base import ImageClassifier, layer_shapes
 from convscope.pictures import DEFAULT_CROP, Crop
 from convscope.preprocess import preprocess
 from convscope.runs.checkpoint import FORMAT
@@ -26,6 +25,7 @@ from convscope.training.choose import Measured, choose
 from convscope.training.device import choose_device
 from convscope.training.fit import Epoch, TrainState
 from convscope.training.precision import Arithmetic
+from convscope.training.sizes import check_sizes, epoch_sizes
 
 Augment = Callable[..., Tensor]
 SEEN = 2**22  # pixels that fixed first layers are computed from, 4,096 pictures of 32×32
@@ -132,40 +132,6 @@ def prepare(
     state = TrainState(model, settings, training.shape, len(training.classes), arithmetic)
     where = None if data_dir is None else str(Path(data_dir).resolve())
     return Job(config, where, training, validation, test, batches, state, step_seconds)
-
-
-def epoch_sizes(settings: TrainConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
-    """(height, width) of the training pictures in each epoch; [] where they keep their own, `full`.
-
-    The last epoch always has the last size; fewer epochs than sizes leave out the first ones.
-
-    Raises:
-        UsageError: the last size is not the pictures' own, which is what the network will be used on.
-    """
-    height, width = full
-    if settings.sizes is None:
-        return []
-    if not settings.sizes or settings.sizes[-1] != height:
-        raise UsageError(
-            f"train.sizes={list(settings.sizes)} must end with the pictures' own height, {height}, on which the "
-            "network will be used"
-        )
-    sizes = settings.sizes[-settings.epochs :]
-    turns = [sizes[epoch * len(sizes) // settings.epochs] for epoch in range(settings.epochs)]
-    return [(turn, max(1, round(turn * width / height))) for turn in turns]
-
-
-def check_sizes(model: ImageClassifier, batches: Batches) -> None:
-    """UsageError where the network cannot take pictures of every size that they will have."""
-    for size in dict.fromkeys(batches.sizes):
-        try:
-            layer_shapes(model, (model.in_shape[0], *size))
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(
-                f"train.sizes: {type(model).__name__} cannot take pictures of {size[0]}×{size[1]}: either they are too "
-                f"small for it, or it was made for one size, {model.in_shape[1]}×{model.in_shape[2]} ({reason})"
-            ) from None
 
 
 def some(pictures: ImageSet, seed: int) -> NDArray[np.int64]:

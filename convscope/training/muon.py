@@ -26,7 +26,8 @@ class Muon(torch.optim.Optimizer):
         params: parameters, or groups of them; a group's ``weight_decay`` is λ, decoupled (Loshchilov & Hutter 2019).
         lr: η.
         momentum: μ.
-        bias_lr, head_lr: the learning rates of what has one axis and of what has two, as multiples of η.
+        bias_lr, head_lr: the learning rates of what has one axis and of what has two, as multiples of η; the decay's
+            ηλ is the same for all.
         iterations: of Newton and Schulz; fewer are faster and less exact.
         fixed_norm: before each step a kernel is scaled to the norm √O, so that η alone says how far it turns. Behind
             BatchNorm the scale of a kernel means nothing (Jordan 2024, airbench94_muon).
@@ -62,7 +63,6 @@ class Muon(torch.optim.Optimizer):
             state["momentum_buffer"] = torch.zeros_like(p)
         velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         direction = gradient.add(velocity, alpha=group["momentum"])
-        lr = group["lr"] * self.multiples.get(p.ndim, 1.0)
         if p.ndim == 4:
             if self.fixed_norm:
                 p.mul_(len(p) ** 0.5 / p.norm())
@@ -70,7 +70,8 @@ class Muon(torch.optim.Optimizer):
             rows, columns = matrix.shape
             matrix = orthogonalize(matrix.to(self.dtype or p.dtype), self.iterations).to(p.dtype)
             direction = max(1, rows / columns) ** 0.5 * matrix.view_as(p)
-        p.mul_(1 - lr * group["weight_decay"]).sub_(direction, alpha=lr)
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        p.sub_(direction, alpha=group["lr"] * self.multiples.get(p.ndim, 1.0))
 
 
 def orthogonalize(matrix: Tensor, iterations: int = ITERATIONS) -> Tensor:

@@ -91,7 +91,7 @@ def make_optimizer(params: Any, config: TrainConfig) -> Optimizer:
             config.lr,
             config.momentum,
             config.weight_decay,
-            decayed,
+            None if config.bias_decay else decayed,
             config.bias_lr,
             config.head_lr,
             config.ns_steps,

@@ -13,7 +13,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig, half: bool = False) ->
     Adam is by Kingma & Ba (2015), AdamW by Loshchilov & Hutter (2019).
 
     Weight decay applies to kernels and matrices only: shrinking a bias or BatchNorm's scale towards zero regularises
-    nothing (Goyal et al. 2017, section 5.3). What needs no gradient stays as it is.
+    nothing (Goyal et al. 2017, section 5.3), unless Muon is told otherwise. What needs no gradient stays as it is.
 
     Args:
         half: whether bfloat16 is fast here and exact enough for what the optimiser computes besides.
@@ -33,6 +33,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig, half: bool = False) ->
         case "adamw":
             return torch.optim.AdamW(groups, lr=config.lr)
         case "muon":
+            if config.bias_decay:
+                groups[1]["weight_decay"] = config.weight_decay
             return Muon(
                 groups,
                 config.lr,

@@ -6,7 +6,8 @@ import torch
 from convscope.config import load_config
 from convscope.errors import UsageError
 from convscope.layers import Whitening
-from convscope.training.job import epoch_sizes, prepare
+from convscope.training.job import prepare
+from convscope.training.sizes import epoch_sizes
 
 QUICK = ("data.subset=60", "train.epochs=5", "train.batch_size=20")
 

@@ -131,6 +131,21 @@ def test_biases_and_the_head_may_go_at_a_rate_of_their_own() -> None:
     torch.testing.assert_close(moved, -0.5 * orthogonalize(torch.ones(2, 9)).view_as(moved))
 
 
+@pytest.mark.parametrize("bias_decay", [False, True])
+def test_decay_is_as_fast_for_all_that_decays(bias_decay: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm2d(3))
+    config = TrainConfig(
+        optimizer="muon", lr=0.5, weight_decay=0.2, bias_lr=7.0, head_lr=0.3, bias_decay=bias_decay
+    )
+    optimizer = make_optimizer(model, config)
+    before = [p.detach().clone() for p in model.parameters()]
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    for p, was in zip(model.parameters(), before, strict=True):
+        torch.testing.assert_close(p.detach(), (0.9 if bias_decay or p.ndim > 1 else 1.0) * was)
+
+
 def test_what_needs_no_gradient_is_not_the_optimizers() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
     model[0].weight.requires_grad_(False)

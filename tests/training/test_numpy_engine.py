@@ -51,7 +51,7 @@ def losses(recipe: str, engine: str, steps: int, *sets: str) -> np.ndarray:
         ("digits", ("train.optimizer=adam", "train.lr=0.01")),
         ("digits", ("train.optimizer=adamw", "train.lr=0.01", "train.weight_decay=0.1", "model.name=simple-cnn")),
         ("digits", ("train.optimizer=muon", "train.lr=0.05")),
-        ("digits", ("train.optimizer=muon", "train.lr=0.2", *FAST)),
+        ("digits", ("train.optimizer=muon", "train.lr=0.2", "train.bias_decay=true", *FAST)),
         ("digits", ("train.sizes=[4, 6, 8]", "train.epochs=3")),
         ("digits", ("train.momentum=0", "model.name=deep-cnn", "model.dropout=0")),
         ("synthetic", ("data.size=20", "model.name=lenet5", "train.optimizer=adam", "train.lr=0.003")),
