@@ -49,15 +49,17 @@ class PooledGroup(NamedLayers):
     """A convolution that widens, 2×2 max pooling, and one residual sum: (N, C, H, W) -> (N, O, H // 2, W // 2).
 
     All but one convolution see a quarter of the places, and no projection is needed: the cheap way down of networks
-    made for speed (Page 2018, "How to train your ResNet"; Jordan 2024, section 3.1).
+    made for speed (Page 2018, "How to train your ResNet"; Jordan 2024, section 3.1). BatchNorm comes after the sum, not
+    before: without a learned scale the branch could not outgrow the shortcut otherwise.
     """
 
     def __init__(self, in_channels: int, out_channels: int, activation: Activation = "relu", skip: bool = True) -> None:
-        branch = nn.Sequential(named(conv=_from_identity(out_channels, out_channels), norm=_norm(out_channels)))
+        conv = _from_identity(out_channels, out_channels)
         super().__init__(
             named(
                 down=_down(in_channels, out_channels, 2, activation),
-                **{"sum": Residual(branch)} if skip else {"branch": branch},
+                **{"sum": Residual(nn.Sequential(named(conv=conv)))} if skip else {"conv": conv},
+                norm=_norm(out_channels),
                 **{activation: ACTIVATIONS[activation]()},
             )
         )
