@@ -16,7 +16,8 @@ from convscope.training.torch_engine import TorchEngine
 Measured = dict[str, dict[str, float]]  # what was to be chosen -> each candidate -> the seconds a step took
 
 ROUNDS = 5  # timed steps of each candidate, in turn, so that a busy moment of the machine hits all alike
-ENOUGH = 5.0  # seconds of timing after which no further round begins
+ENOUGH = 10.0  # seconds of timing after which no further round begins
+PICTURES = 256  # of a larger batch so many are timed: five short rounds survive a busy moment, one long one does not
 NARROW = 16  # kernels
 WORTH = 1.1  # a candidate must be so many times faster than the plain one; less is noise
 
@@ -27,7 +28,8 @@ def choose(
     """Fill in what `config` leaves to ``auto``: first the threads, then precision and memory layout on so many.
 
     On a busy machine the number of threads matters most, and what is fastest on all of them need not be so on fewer.
-    Takes real training steps on copies of `model`; the model itself and all random streams stay as they are.
+    Takes real training steps on copies of `model`, of up to `PICTURES` pictures; the model itself and all random streams
+    stay as they are.
 
     Args:
         device: where.
@@ -76,7 +78,7 @@ def _fastest(
     """The way whose step is clearly the fastest, else the first, and the median seconds of each."""
     if len(ways) == 1:
         return ways[0], {}
-    images, labels = batch()
+    images, labels = (part[:PICTURES] for part in batch())
     engines = {way: TorchEngine(copy.deepcopy(model), config, way) for way in ways}
     taken: dict[Arithmetic, list[float]] = {way: [] for way in ways}
     begun = time.perf_counter()

@@ -17,6 +17,7 @@ from convscope.data import Batches, ImageSet
 from convscope.training import Arithmetic, Epoch, TrainState, fit
 from convscope.training.choose import choose
 from convscope.training.precision import Precision
+from convscope.training.torch_engine import TorchEngine
 
 
 def make_batches() -> Batches:
@@ -193,6 +194,22 @@ def test_narrow_convolutions_stay_channels_first(kernels: int, candidates: int) 
     way, seconds = choose(config, "cpu", model, lambda: batch)
     assert len(seconds["precision and layout"]) == candidates
     assert candidates == 4 or not way.channels_last
+
+
+def test_of_a_large_batch_a_part_is_timed_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy moment must not decide, as it did when one step of 2,000 pictures was all that the time allowed."""
+    sizes = []
+    step = TorchEngine.step
+
+    def counted(engine: TorchEngine, images: torch.Tensor, labels: torch.Tensor, **rest: Any) -> Any:
+        sizes.append((len(images), len(labels)))
+        return step(engine, images, labels, **rest)
+
+    monkeypatch.setattr(TorchEngine, "step", counted)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    batch = torch.randn(1000, 3, 2, 2), torch.arange(1000) % 4
+    choose(TrainConfig(precision="auto", threads=1), "cpu", model, lambda: batch)
+    assert sizes == 2 * 6 * [(256, 256)]
 
 
 def test_nothing_is_measured_where_nothing_is_open() -> None:
