@@ -134,9 +134,7 @@ def test_biases_and_the_head_may_go_at_a_rate_of_their_own() -> None:
 @pytest.mark.parametrize("bias_decay", [False, True])
 def test_decay_is_as_fast_for_all_that_decays(bias_decay: bool) -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm2d(3))
-    config = TrainConfig(
-        optimizer="muon", lr=0.5, weight_decay=0.2, bias_lr=7.0, head_lr=0.3, bias_decay=bias_decay
-    )
+    config = TrainConfig(optimizer="muon", lr=0.5, weight_decay=0.2, bias_lr=7.0, head_lr=0.3, bias_decay=bias_decay)
     optimizer = make_optimizer(model, config)
     before = [p.detach().clone() for p in model.parameters()]
     for p in model.parameters():
