@@ -28,8 +28,8 @@ def choose(
     """Fill in what `config` leaves to ``auto``: first the threads, then precision and memory layout on so many.
 
     On a busy machine the number of threads matters most, and what is fastest on all of them need not be so on fewer.
-    Takes real training steps on copies of `model`, of up to `PICTURES` pictures; the model itself and all random streams
-    stay as they are.
+    Takes real training steps on copies of `model`, of up to `PICTURES` pictures each; the model itself and all random
+    streams stay as they are.
 
     Args:
         device: where.
