@@ -23,6 +23,8 @@ SMALL = {"base_channels": 8, "stem_pool": 1}  # a quarter of 8×8 would leave no
 @pytest.fixture(scope="module")
 def fast_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = RECIPE.train.model_dump() | {"epochs": 12, "batch_size": 64, "sizes": [6, 8], "tta": True}
+    for key in ("bias_lr", "head_lr", "weight_decay"):  # their effect on a step grows with the batch
+        settings[key] *= 64 / RECIPE.train.batch_size
     model = {"name": RECIPE.model.name} | RECIPE.model.options | SMALL
     return train(
         "digits",
