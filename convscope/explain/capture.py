@@ -18,6 +18,8 @@ from convscope.explain.clone import eval_clone
 from convscope.explain.layer_call import LayerCall, choices, layer_call, refusal, size_text
 from convscope.explain.random_streams import draws_undone
 
+AT_ONCE = 2**18  # pixels that go through a model together: 256 pictures of 32×32
+
 # (module name, which call of it, its output) -> None, or what takes the output's place
 Listener = Callable[[str, int, Any], Any]
 
@@ -263,6 +265,11 @@ def class_gradient(activation: Tensor, logits: Tensor, targets: Tensor) -> Tenso
         chosen = logits.gather(1, _private(targets).view(-1, 1)).sum()
         (gradient,) = torch.autograd.grad(chosen, activation, retain_graph=True)
     return gradient
+
+
+def pictures_at_once(images: Tensor) -> int:
+    """How many pictures (N, C, H, W) of this size should go through a model together, for the memory's sake."""
+    return max(1, AT_ONCE // (images.shape[2] * images.shape[3]))
 
 
 @contextmanager

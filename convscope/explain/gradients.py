@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from convscope.explain.capture import EvalCopy, as_eval_copy, class_gradient
+from convscope.explain.capture import EvalCopy, as_eval_copy, class_gradient, pictures_at_once
 from convscope.explain.methods import of_input
 
-STEPS = 64  # of integrated gradients
+STEPS, HALVINGS = 64, 6  # of integrated gradients
+COMPLETE = 1e-3  # how far from complete they may be, as a share of the logits' difference
 NOISY = 32  # copies that SmoothGrad averages over
 NOISE = 0.15  # their standard deviation, as a share of the picture's range (Smilkov et al. 2017, section 3.2)
 
@@ -62,19 +63,47 @@ def integrated_gradients(
 
         map = Σ_c x_c ∫₀¹ ∂y/∂x_c (t x) dt        equation 1, baseline 0
 
-    "Completeness": the map sums to the logit less that of an evenly mean-coloured picture. The integral is a sum over
-    the midpoints of `steps` equal parts, and the sum of the map says how well that did. What the baseline cannot say
-    (here: what has the mean colour) the method cannot either.
+    "Completeness": the map sums to the logit less that of an evenly mean-coloured picture. The way is cut into `steps`
+    equal parts, and the gradient in the middle of each stands for all of it. Where that misses the part's own rise of
+    the logit by more than a thousandth of its share, as at the kinks of ReLU, the part is halved, up to six times; so
+    the map is complete to a thousandth where the difference is no accident itself. What the baseline cannot say (here:
+    what has the mean colour) the method cannot either.
 
     Args, returns: as `saliency`; signed.
 
     Source: Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017.
     """
     copy = as_eval_copy(model)
-    total = torch.zeros_like(images, dtype=torch.promote_types(images.dtype, torch.float32))
-    for step in range(steps):
-        total += input_gradient(copy, images.detach() * ((step + 0.5) / steps), targets)
-    return (images.detach() * total / steps).sum(dim=1)
+    images = images.detach()
+    maps = torch.zeros(len(images), *images.shape[2:], dtype=_precision(images), device=images.device)
+    ends = torch.linspace(0, 1, steps + 1, dtype=maps.dtype, device=images.device)
+    values = torch.stack([_logits(copy, images * float(t), targets) for t in ends], dim=1)  # (N, steps + 1)
+    allowed = COMPLETE * (values[:, -1] - values[:, 0]).abs()
+    rounding = 100 * torch.finfo(images.dtype).eps * values.abs().amax(dim=1)
+    # what is left to do, a row each: picture, from where, to where, and the logit at either end
+    row = torch.arange(len(images), device=images.device).repeat_interleave(steps)
+    start, stop = ends[:-1].repeat(len(images)), ends[1:].repeat(len(images))
+    low, high = values[:, :-1].flatten(), values[:, 1:].flatten()
+    for halvings in range(HALVINGS + 1):
+        middle, missed = (start + stop) / 2, torch.zeros(len(row), dtype=torch.bool, device=images.device)
+        at_middle = torch.empty_like(low)
+        for part in torch.split(torch.arange(len(row), device=images.device), pictures_at_once(images)):
+            own, length = images[row[part]], stop[part] - start[part]
+            x, logits = copy.forward_input(own * middle[part][:, None, None, None].to(own.dtype))
+            gradient = class_gradient(x, logits, targets[row[part]])
+            at_middle[part] = logits.detach().gather(1, targets[row[part]][:, None])[:, 0].to(low.dtype)
+            found = (own * gradient).sum(dim=1).to(maps.dtype) * length[:, None, None]
+            off = (found.sum(dim=(1, 2)) - (high[part] - low[part])).abs()
+            missed[part] = (off > allowed[row[part]] * length + rounding[row[part]]) & (halvings < HALVINGS)
+            kept = ~missed[part]
+            maps.index_add_(0, row[part][kept], found[kept])
+        row, start, middle, stop, low, at_middle, high = (
+            value[missed] for value in (row, start, middle, stop, low, at_middle, high)
+        )
+        row = torch.cat([row, row])
+        start, stop = torch.cat([start, middle]), torch.cat([middle, stop])
+        low, high = torch.cat([low, at_middle]), torch.cat([at_middle, high])
+    return maps
 
 
 @of_input
@@ -95,8 +124,17 @@ def smooth_grad(
     generator = torch.Generator().manual_seed(seed)
     pictures = images.detach()
     spread = NOISE * (pictures.amax(dim=(1, 2, 3), keepdim=True) - pictures.amin(dim=(1, 2, 3), keepdim=True))
-    total = torch.zeros_like(pictures, dtype=torch.promote_types(pictures.dtype, torch.float32))
+    total = torch.zeros_like(pictures, dtype=_precision(pictures))
     for _ in range(copies):
         noise = torch.randn(pictures.shape[1:], generator=generator, dtype=torch.float32).to(pictures)
         total += input_gradient(copy, pictures + spread * noise, targets)
     return (total / copies).abs().amax(dim=1)
+
+
+def _logits(copy: EvalCopy, images: Tensor, targets: Tensor) -> Tensor:
+    """Each picture's target logit, (N,), in at least float32."""
+    return copy.logits(images).gather(1, targets.view(-1, 1))[:, 0].to(_precision(images))
+
+
+def _precision(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)

@@ -1,7 +1,7 @@
 """A model, pictures and target classes in; guided backpropagation out, alone and together with Grad-CAM."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,7 @@ from convscope.explain.cam import grad_cam
 from convscope.explain.capture import EvalCopy, as_eval_copy, class_gradient
 from convscope.explain.methods import of_input
 
-RELUS: frozenset[Callable[..., Any]] = frozenset(
-    {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}  # type: ignore[attr-defined]
-)
+RELUS: frozenset[Callable[..., Any]] = frozenset({F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
 CLAMPS: frozenset[Callable[..., Any]] = frozenset(
     {torch.clamp, torch.clamp_, torch.clamp_min, Tensor.clamp, Tensor.clamp_, Tensor.clamp_min}
 )
@@ -94,7 +92,7 @@ class _GuidedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (positive,) = ctx.saved_tensors
-        return gradients[0].clamp(min=0) * positive
+        return cast(Tensor, gradients[0].clamp(min=0) * positive)
 
 
 class _GuidedReLUs(TorchFunctionMode):
@@ -109,7 +107,7 @@ class _GuidedReLUs(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in RELUS or (func in CLAMPS and _at_zero(*args[1:], **kwargs)):
             self.relus += 1
-            return _GuidedReLU.apply(args[0] if args else kwargs["input"])
+            return _GuidedReLU.apply(args[0] if args else kwargs["input"])  # type: ignore[no-untyped-call]
         if func in OTHERS:
             self.others.add(OTHERS[func])
         return func(*args, **kwargs)

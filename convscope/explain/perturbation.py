@@ -5,10 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convscope.explain.cam import weighted_sum
-from convscope.explain.capture import EvalCopy, as_eval_copy
+from convscope.explain.capture import EvalCopy, as_eval_copy, pictures_at_once
 from convscope.explain.methods import of_input
-
-AT_ONCE = 2**18  # pixels that go through the model together: 256 pictures of 32×32
 
 
 def score_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: Tensor) -> Tensor:
@@ -34,7 +32,10 @@ def score_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: 
     low, high = masks.amin(dim=(2, 3), keepdim=True), masks.amax(dim=(2, 3), keepdim=True)
     masks = (masks - low) / torch.where(high > low, high - low, 1.0)  # (N, K, H, W)
     scores = torch.stack(
-        [_scores(copy, image * mask[:, None], target) for image, mask, target in zip(images, masks, targets, strict=True)]
+        [
+            _scores(copy, image * mask[:, None], target)
+            for image, mask, target in zip(images, masks, targets, strict=True)
+        ]
     )  # (N, K)
     scores = scores.masked_fill((high <= low)[:, :, 0, 0], -torch.inf)
     weights = torch.nan_to_num(scores.softmax(dim=1))  # a picture without any mask gets none
@@ -60,7 +61,7 @@ def ablation_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, target
     channels = activation.shape[1]
     logits = copy.logits(images).gather(1, targets.view(-1, 1))  # (N, 1)
     left = torch.empty(len(images), channels, dtype=logits.dtype, device=logits.device)
-    at_once = _pictures_at_once(images)
+    at_once = pictures_at_once(images)
     for row, (image, target) in enumerate(zip(images, targets, strict=True)):
         for first in range(0, channels, at_once):
             without = torch.arange(first, min(first + at_once, channels), device=images.device)
@@ -102,12 +103,8 @@ def occlusion(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: 
 
 def _scores(copy: EvalCopy, pictures: Tensor, target: Tensor) -> Tensor:
     """The target's logit of each of many pictures (M, C, H, W), so many at once as memory should hold; (M,)."""
-    parts = pictures.split(_pictures_at_once(pictures))
+    parts = torch.split(pictures, pictures_at_once(pictures))
     return torch.cat([copy.logits(part)[:, target] for part in parts])
-
-
-def _pictures_at_once(pictures: Tensor) -> int:
-    return max(1, AT_ONCE // (pictures.shape[2] * pictures.shape[3]))
 
 
 def _starts(length: int, side: int) -> list[int]:

@@ -80,8 +80,8 @@ class _LinearCalls(TorchFunctionMode):
 
 def _refusal(copy: EvalCopy, layer: str, reason: str) -> UsageError:
     return UsageError(
-        f"cam at layer {layer!r} of {copy.name}: classic CAM needs global average pooling of that layer, then one linear "
-        f"layer, and {reason}; use grad-cam"
+        f"cam at layer {layer!r} of {copy.name}: classic CAM needs global average pooling of that layer, then one "
+        f"linear layer, and {reason}; use grad-cam"
     )
 
 
