@@ -33,9 +33,9 @@ class Curve:
     @property
     def areas(self) -> NDArray[np.float64]:
         """The mean height of each picture's curve, by trapezoids: (N,), in [0, 1]."""
-        width = self.shares[-1] - self.shares[0]
-        area: NDArray[np.float64] = np.trapezoid(self.values, self.shares, axis=1) / width
-        return area
+        heights = (self.values[:, 1:] + self.values[:, :-1]) / 2
+        areas: NDArray[np.float64] = heights @ np.diff(self.shares) / (self.shares[-1] - self.shares[0])
+        return areas
 
 
 def deletion(classify: Classify, images: Tensor, targets: Tensor, maps: Tensor, steps: int = STEPS) -> Curve:
