@@ -105,7 +105,7 @@ def ranks(maps: Tensor, seed: int = 0) -> Tensor:
 
 
 def blurred(images: Tensor) -> Tensor:
-    """Pictures without detail: a Gaussian with an eighth of the shorter side as its standard deviation, borders repeated."""
+    """Without detail: a Gaussian whose standard deviation is an eighth of the shorter side, borders repeated."""
     sigma = min(images.shape[2:]) / 8
     reach = max(1, round(3 * sigma))
     weights = torch.exp(-((torch.arange(-reach, reach + 1) / sigma) ** 2) / 2).to(images)
