@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from convscope.errors import UsageError
 from convscope.explain.clone import eval_clone
 from convscope.explain.layer_call import LayerCall, choices, layer_call, refusal, size_text
 from convscope.explain.random_streams import draws_undone
+
+AT_ONCE = 2**18  # pixels that go through a model together: 256 pictures of 32×32
 
 # (module name, which call of it, its output) -> None, or what takes the output's place
 Listener = Callable[[str, int, Any], Any]
@@ -75,6 +77,55 @@ class EvalCopy:
             self.refuse(layer, images, f"it turns {len(images)} pictures into {len(leaves[0])}")
         self._last = (layer, images, (leaves[0], logits))
         return self._last[2]
+
+    def forward_input(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the model, cut open before its first layer: (x, logits), x a copy of `images` that requires grad.
+
+        Raises:
+            UsageError: no gradient leads from the logits back to the pictures.
+        """
+        with recording(images.device):
+            x = _private(images).requires_grad_()
+        logits, _ = self._run(images, _ignore, set(), record=True, x=x)
+        self._check_logits(logits, images)
+        if not logits.requires_grad:
+            raise UsageError(f"{self.name} cannot be explained: no gradient leads from its logits back to the pictures")
+        return x, logits
+
+    def logits(
+        self, images: Tensor, layer: str | None = None, change: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """The logits (N, classes) alone, in no graph; with `change` of the output of `layer` in its place.
+
+        Raises:
+            UsageError: the layer cannot be looked into, as in `forward_at`.
+        """
+        module, which = (None, None) if layer is None else self.resolve(layer, images)
+        changed = False
+
+        def listener(name: str, index: int, output: Any) -> Tensor | None:
+            nonlocal changed
+            if change is None or index != (which or 1) or layer_call(name, index, output).problem:
+                return None
+            changed = True
+            return change(output)
+
+        logits, counts = self._run(images, listener, set() if module is None else {module}, record=False)
+        if layer is not None and module is not None and (not changed or (which is None and counts[module] > 1)):
+            self.refuse(layer, images)
+        self._check_logits(logits, images)
+        return cast(Tensor, logits)
+
+    def activation(self, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward_at`, (activation, logits), but neither is in a graph and no gradient need exist."""
+        kept: list[Tensor] = []
+
+        def keep(output: Tensor) -> Tensor:
+            kept.append(output.clone())  # before a later layer changes it in place
+            return output
+
+        logits = self.logits(images, layer, keep)
+        return kept[0], logits
 
     def calls(
         self, images: Tensor, keep: Callable[[Tensor], Any] | None = None, modules: set[str] | None = None
@@ -151,9 +202,12 @@ class EvalCopy:
         raise UsageError(f"layer {layer!r} cannot be used: {reason}; choose from {choices(calls)}")
 
     def _run(
-        self, images: Tensor, listener: Listener, modules: set[str] | None, record: bool
+        self, images: Tensor, listener: Listener, modules: set[str] | None, record: bool, x: Tensor | None = None
     ) -> tuple[Any, Counter[str]]:
-        """One forward pass with `listener` on the named modules; the model's output and the calls of each."""
+        """One forward pass with `listener` on the named modules; the model's output and the calls of each.
+
+        `x` takes the place of `images` where the graph should lead back to it.
+        """
         counts: Counter[str] = Counter()
 
         def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
@@ -171,7 +225,7 @@ class EvalCopy:
         ]
         try:
             with recording(images.device, record):
-                return self.model(_private(images)), counts
+                return self.model(_private(images) if x is None else x.clone()), counts
         except RuntimeError as error:
             kinds = {p.dtype: None for p in self.model.parameters() if p.is_floating_point()}  # in order
             if not kinds or images.dtype in kinds:
@@ -213,11 +267,20 @@ def class_gradient(activation: Tensor, logits: Tensor, targets: Tensor) -> Tenso
     return gradient
 
 
+def pictures_at_once(images: Tensor) -> int:
+    """How many pictures (N, C, H, W) of this size should go through a model together, for the memory's sake."""
+    return max(1, AT_ONCE // (images.shape[2] * images.shape[3]))
+
+
 @contextmanager
 def recording(device: torch.device, record: bool = True) -> Iterator[None]:
     """Autograd on (or off), whatever mode the caller is in; the random streams are left as found."""
     with torch.inference_mode(False), torch.set_grad_enabled(record), draws_undone(device):
         yield
+
+
+def _ignore(_name: str, _index: int, _output: Any) -> None:
+    """A listener that hears nothing."""
 
 
 def _private(tensor: Tensor) -> Tensor:

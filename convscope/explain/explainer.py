@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convscope.errors import ConvscopeError, UsageError
 from convscope.explain.capture import EvalCopy
 from convscope.explain.explanation import Evidence, Explanation
+from convscope.explain.methods import INPUT, is_of_input
 from convscope.registry import METHODS
 
 Target = int | Sequence[int] | NDArray[np.integer[Any]] | Tensor | None
@@ -37,7 +38,7 @@ def explain(
         target: the class to explain: None for the predicted one, one number for all, or one for each picture.
         layer: a dotted module name; `name#2` is the second call of a module that runs repeatedly. None takes
             `model.cam_layer` if the model has one, else the layer that finishes last of those whose output is
-            at least 4×4 for these pictures.
+            at least 4×4 for these pictures. Methods for the picture's own pixels take none.
         method: a name in `METHODS`.
 
     Raises:
@@ -55,10 +56,15 @@ def explain(
     run = METHODS.load(method)
     _check_images(images)
     copy = EvalCopy(model)
-    if layer is None:
-        named = getattr(model, "cam_layer", None)
-        layer = named if isinstance(named, str) else copy.last_spatial_layer(images)
-    _, logits = copy.forward_at(layer, images)  # the method gets the same pass when it asks for it
+    if is_of_input(run):
+        if layer is not None:
+            raise UsageError(f"{method} explains the picture's own pixels; leave layer {layer!r} out")
+        layer, logits = INPUT, copy.logits(images)
+    else:
+        if layer is None:
+            named = getattr(model, "cam_layer", None)
+            layer = named if isinstance(named, str) else copy.last_spatial_layer(images)
+        _, logits = copy.forward_at(layer, images)  # the method gets the same pass when it asks for it
     targets = _class_of_each(target, logits)  # (N,)
     maps = run(copy, layer, images, targets).detach().cpu().to(torch.float32).numpy()  # (N, h, w)
     _check_finite(maps, method, layer)

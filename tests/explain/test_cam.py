@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from convscope.explain.cam import grad_cam, weighted_sum
+from convscope.errors import UsageError
+from convscope.explain.cam import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam, weighted_sum, x_grad_cam
 
 
 def classic_cam(model, images, targets):
@@ -136,3 +137,79 @@ def test_linear_and_constant_head_of_an_nn_sequential():
     head = model[2].weight.detach().view(2, 3, 4, 3)[[1, 0, 1]].mean(dim=(2, 3))
     expected = torch.einsum("nk,nkhw->nhw", head, model[0](images).detach())
     torch.testing.assert_close(maps, expected, atol=1e-14, rtol=1e-12)
+
+
+class TestGradCamPlusPlus:
+    def test_is_equation_19_by_third_derivatives(self, make, pictures):
+        """Y = exp(y): its three derivatives by autograd, one place at a time, put into the paper's own formula."""
+        model = make("gap", seed=3, dtype=torch.float64).eval()
+        images, targets = pictures(2, dtype=torch.float64), torch.tensor([0, 4])
+        maps = grad_cam_plus_plus(model, "features", images, targets)
+        activations = model.features(images).detach()
+        for activation, target, found in zip(activations, targets, maps, strict=True):
+            a = activation.clone().requires_grad_()
+            y = model.head(a.mean(dim=(1, 2)))[target].exp()
+            (first,) = torch.autograd.grad(y, a, create_graph=True)
+            weights = torch.zeros(len(a), dtype=torch.float64)
+            for k, i, j in np.ndindex(*a.shape):
+                (second,) = torch.autograd.grad(first[k, i, j], a, create_graph=True)
+                (third,) = torch.autograd.grad(second[k, i, j], a, retain_graph=True)
+                d1, d2, d3 = first[k, i, j].item(), second[k, i, j].item(), third[k, i, j].item()
+                alpha = d2 / (2 * d2 + activation[k].sum().item() * d3)
+                weights[k] += alpha * max(d1, 0)
+            expected = torch.einsum("k,khw->hw", weights, activation) / y.item()
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+    def test_what_has_no_meaning_is_refused(self):
+        model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 1))
+        with torch.no_grad():
+            model[0].weight.fill_(-1)
+            model[3].weight.fill_(3)
+        with pytest.raises(UsageError, match="name a layer behind a ReLU"):
+            grad_cam_plus_plus(model, "0", torch.ones(1, 1, 4, 5), torch.tensor([0]))
+
+
+def flat_net(dtype=torch.float64):
+    """A convolution, ReLU, and a linear head on all its places."""
+    torch.manual_seed(21)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 12, 3)).to(dtype)
+
+
+def test_hires_cam_sums_to_the_logit_without_its_bias(make, pictures):
+    images, targets = pictures(5, dtype=torch.float64), torch.tensor([2, 0, 1, 1, 0])
+    for model, layer in ((flat_net(), "1"), (make("gap", dtype=torch.float64).eval(), "features")):
+        head = model[-1] if layer == "1" else model.head
+        with torch.no_grad():
+            expected = (model(images) - head.bias).gather(1, targets[:, None])[:, 0]
+        maps = hires_cam(model, layer, images, targets)
+        torch.testing.assert_close(maps.sum(dim=(1, 2)), expected, rtol=1e-10, atol=1e-12)
+        apart = (maps - grad_cam(model, layer, images, targets)).abs().max() / maps.abs().max()
+        assert apart > 0.05 if layer == "1" else apart < 1e-12  # both agree behind global average pooling alone
+
+
+def test_x_grad_cam_gives_each_channel_what_hires_cam_gives_it(make, pictures):
+    model, images = make("deep", dtype=torch.float64).eval(), pictures(3, dtype=torch.float64)
+    targets = torch.tensor([3, 1, 0])
+    ours = x_grad_cam(model, "middle", images, targets).sum(dim=(1, 2))
+    torch.testing.assert_close(ours, hires_cam(model, "middle", images, targets).sum(dim=(1, 2)))
+    activation, rest = middle_head(model)(images)
+    activation.requires_grad_()
+    (g,) = torch.autograd.grad(rest(activation).gather(1, targets[:, None]).sum(), activation)
+    share = activation / activation.sum(dim=(2, 3), keepdim=True)
+    expected = ((share * g).sum(dim=(2, 3), keepdim=True) * activation).sum(1)
+    torch.testing.assert_close(x_grad_cam(model, "middle", images, targets), expected.detach())
+
+
+def test_a_channel_that_sums_to_zero_has_no_weight_in_x_grad_cam():
+    model = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(2 * 2 * 3, 2)).double()
+    images = torch.tensor([[[[1.0, -1, 2], [-2, 3, -3]], [[1, 2, 3], [4, 5, 6]]]], dtype=torch.float64)
+    found = x_grad_cam(model, "0", images, torch.tensor([1]))
+    g = model[2].weight.detach()[1].view(2, 2, 3)
+    torch.testing.assert_close(found[0], images[0, 1] * (g[1] * images[0, 1]).sum() / 21)
+
+
+def test_layer_cam_weighs_each_place_by_its_rising_gradient(pictures):
+    model, images = flat_net(), pictures(2, dtype=torch.float64)
+    g = model[3].weight.detach()[[2, 0]].view(2, 4, 8, 12)
+    expected = (g.clamp(min=0) * model[1](model[0](images)).detach()).sum(1)
+    torch.testing.assert_close(layer_cam(model, "1", images, torch.tensor([2, 0])), expected)

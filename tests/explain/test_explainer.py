@@ -37,12 +37,12 @@ class AlwaysDropout(nn.Module):
 
     def __init__(self, fail=False):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.conv, self.norm, self.relu = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
         self.head = nn.Linear(4, 2)
         self.fail = fail
 
     def forward(self, x):
-        x = F.dropout(self.norm(self.conv(x)))
+        x = self.relu(self.norm(self.conv(F.dropout(x))))
         if self.fail:
             raise ArithmeticError("the model's own trouble")
         return self.head(x.mean(dim=(2, 3)))
@@ -293,14 +293,15 @@ class TestLeavesTheModelAsFound:
 
 @pytest.mark.parametrize("mode", [contextlib.nullcontext, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_the_answer_does_not_depend_on_the_callers_mode(make, pictures, mode, frozen):
-    expected = explain(make("deep").eval(), pictures(3), layer="middle")
+@pytest.mark.parametrize("method", METHODS)
+def test_the_answer_does_not_depend_on_the_callers_mode(make, pictures, method, mode, frozen):
+    expected = explain(make("gap").eval(), pictures(3), method=method)
     with mode():
-        model = make("deep")  # under inference_mode, its parameters are inference tensors
+        model = make("gap")  # under inference_mode, its parameters are inference tensors
         model.requires_grad_(not frozen)
         images = pictures(3)
-        found = explain(model, images, torch.from_numpy(expected.targets).clone(), layer="middle")
-        np.testing.assert_array_equal(explain(model, images, layer="middle").maps, expected.maps)
+        found = explain(model, images, torch.from_numpy(expected.targets).clone(), method=method)
+        np.testing.assert_array_equal(explain(model, images, method=method).maps, expected.maps)
     np.testing.assert_array_equal(found.maps, expected.maps)
 
 
@@ -322,6 +323,43 @@ def test_four_threads_on_one_model_give_one_threads_answers(make, pictures):
             for found, wanted in zip(results, expected, strict=True):
                 np.testing.assert_array_equal(found, wanted)
     assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_four_threads_on_one_model_whatever_the_method(make, pictures, method):
+    model = make("gap")
+    before = snapshot(model)
+    tasks = [(pictures(2, seed=i), i % 5) for i in range(8)]
+    expected = [explain(model, *task, method=method).maps for task in tasks]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            results = list(pool.map(lambda task: explain(model, *task, method=method).maps, tasks))
+            for found, wanted in zip(results, expected, strict=True):
+                np.testing.assert_array_equal(found, wanted)
+    assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_is_its_pictures_one_by_one(make, pictures, method):
+    """64 pictures, in float64, so that nothing but the method can make them differ."""
+    model, images = make("gap", dtype=torch.float64), pictures(64, dtype=torch.float64)
+    targets = np.arange(64) % 5
+    together = explain(model, images, targets, method=method)
+    for i in range(0, 64, 7):
+        single = explain(model, images[i : i + 1], targets[i : i + 1], method=method)
+        np.testing.assert_allclose(single.maps[0], together.maps[i], rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_are_of_the_layer_or_of_the_pictures(make, pictures, method):
+    found = explain(make("gap"), pictures(2), method=method)
+    of_pixels = not method.endswith("cam") and method != "grad-cam++"
+    assert found.maps.shape[1:] == ((10, 14) if of_pixels or method == "guided-grad-cam" else (5, 7))
+    assert (found.layer == "input") is of_pixels
+    assert found.heatmaps((20, 28)).max() == 1
+    if of_pixels:
+        with pytest.raises(UsageError, match="explains the picture's own pixels; leave layer 'features' out"):
+            explain(make("gap"), pictures(2), layer="features", method=method)
 
 
 def test_import_adds_nothing_to_torch_numpy_and_pillow():
