@@ -28,7 +28,7 @@ def edges(images: Tensor) -> Tensor:
     grey = images.mean(dim=1, keepdim=True)  # (N, 1, H, W)
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=grey.dtype, device=grey.device)
     slopes = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), torch.stack([sobel, sobel.T])[:, None])
-    return slopes.norm(dim=1)
+    return slopes.square().sum(dim=1).sqrt()
 
 
 CONTROLS: dict[str, Control] = {"random": random_map, "centred Gaussian": centred_gaussian, "edge detector": edges}
