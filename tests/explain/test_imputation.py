@@ -27,9 +27,10 @@ def solved(picture, missing):
 def test_missing_pixels_are_the_weighted_means_of_their_neighbours(pictures, monkeypatch):
     monkeypatch.setattr(imputation, "NOISE", 0.0)
     images = pictures(4, dtype=torch.float64)
-    missing = torch.rand(4, 10, 14, generator=torch.Generator().manual_seed(2)) < torch.tensor([0, 0.3, 0.7, 0.95])[
-        :, None, None
-    ]
+    missing = (
+        torch.rand(4, 10, 14, generator=torch.Generator().manual_seed(2))
+        < torch.tensor([0, 0.3, 0.7, 0.95])[:, None, None]
+    )
     found = impute(images, missing, tolerance=1e-10)
     for picture, hole, filled in zip(images.numpy(), missing.numpy(), found.numpy(), strict=True):
         for channel, ours in zip(picture, filled, strict=True):
