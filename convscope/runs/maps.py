@@ -30,7 +30,7 @@ from convscope.runs.tiles import (
 )
 
 MOST_LAYERS, MOST_CHANNELS = 40, 12
-MOST_OF_ONE = 192  # channels, where one layer is shown alone
+MOST_OF_ONE = 256  # channels, where one layer is shown alone
 GRIDS = ((32, 8, 72), (96, 12, 46), (MOST_OF_ONE, 16, 33))  # up to so many channels: columns, and points of a tile
 LEFT = 148  # points for what stands left of the tiles
 
@@ -82,7 +82,7 @@ def layer_maps(
 
     Args:
         picture: uint8, (C, H, W).
-        values: (K, h, w). Of more than 192 channels the first 192 are shown; one of zeros is hatched.
+        values: (K, h, w). Of more than 256 channels the first 256 are shown; one of zeros is hatched.
         caption: as for `feature_maps`.
 
     Raises:

@@ -78,7 +78,7 @@ def patch_rows(rows: Sequence[PatchRow], title: str, subtitle: str, footer: str 
 
 def channel_patches(tiles: Sequence[PatchTile], title: str, subtitle: str, footer: str = "") -> bytes:
     """The patches of one channel, larger, four a row, as in `patch_rows`; without any, the footer says why."""
-    cell, box = _cell(tiles, 84)
+    cell, box = _cell(tiles, 80)
     gap, pitch = 22, box + 36
     columns, rows = min(ACROSS, len(tiles)), -(-len(tiles) // ACROSS)
     width = page_width(columns * (cell + gap) - gap if tiles else 0, title, subtitle)

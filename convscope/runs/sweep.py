@@ -69,7 +69,7 @@ def _draw_input(canvas: Canvas, picture: Pixels, caption: Sequence[str]) -> None
     left = MARGIN + INPUT + 16
     for number, line in enumerate(caption):
         canvas.text(left, HEADER + 10 + (LINE + 1) * number, line, size=10)
-    draw_heat_key(canvas, left + 240, HEADER + 2, "grey stripes around a picture: an empty map, nothing argues for it")
+    draw_heat_key(canvas, left + 240, HEADER + 2, "grey stripes all round: an empty map, nothing argues for the class")
 
 
 def _draw_tile(canvas: Canvas, x: float, y: float, tile: SweepTile, high: float) -> None:

@@ -87,8 +87,9 @@ def sweep_picture(
     probabilities = run.probabilities(batch)[0]
     predicted = int(probabilities.argmax())
     names = class_labels(run.classes, 220, 10)
-    caption = [f"explained: {names[found.target]} ({percent(probabilities[found.target])})"]
-    caption += verdict(names, picture.true, probabilities)
+    caption = verdict(names, picture.true, probabilities)
+    if found.target != predicted:
+        caption.append(f"explained {names[found.target]} ({percent(probabilities[found.target])})")
     layered = [a for a in found.methods if a.layer != INPUT]
     own = [a for a in found.methods if a.layer == INPUT]
     png = plots.sweep(

@@ -14,7 +14,7 @@ from convscope.data import ImageSet
 from convscope.evaluate import check_fit
 from convscope.explain import TopPatches, top_patches
 from convscope.explain.capture import pictures_at_once
-from convscope.explain.patches import ChannelPatches
+from convscope.explain.patches import Patch
 from convscope.runs import Run, plots
 from convscope.runs.canvas import class_labels
 from convscope.runs.own_pictures import own_pictures
@@ -99,27 +99,26 @@ def _draw_patches(run: Run, test: ImageSet, found: TopPatches, channel: int | No
     several = f"{len(found.dead)} of {total} {kind[1]} are" if len(found.dead) > 1 else f"1 of {total} {kind[1]} is"
     among = f"{found.pictures:,} test pictures"
 
-    def tile(channel: ChannelPatches, number: int) -> PatchTile:
-        patch = channel.patches[number]
+    def tile(patch: Patch) -> PatchTile:
         name = names[int(test.labels[patch.picture])]
-        return PatchTile(test.images[patch.picture], patch.box, f"{patch.value:.3g}  {name}")
+        number = "" if channel is None else f" · no. {patch.picture}"
+        return PatchTile(test.images[patch.picture], patch.box, f"{name} · {patch.value:.3g}{number}")
 
     if channel is not None:
         (only,) = found.channels
         title = f"What excites {kind[0]} {channel} of {found.layer} most"
         if only.dead:
             return plots.channel_patches([], title, f"Nothing: it is dead, never above 0 on {among}.")
-        tiles = [tile(only, number) for number in range(len(only.patches))]
+        tiles = [tile(patch) for patch in only.patches]
         return plots.channel_patches(tiles, title, f"The {len(tiles)} strongest of {among}: {sight}.")
     title = f"What excites the {kind[1]} of {found.layer} most"
     if not found.channels:
         return plots.channel_patches([], title, f"Nothing: all {total} are dead, never above 0 on {among}.")
     rows = []
     for item in found.channels:
-        tiles = [tile(item, number) for number in range(len(item.patches))]
-        classes = Counter(names[int(test.labels[patch.picture])] for patch in item.patches)
-        common = ", ".join(f"{name} {count}" for name, count in classes.most_common(2))
-        rows.append(PatchRow(f"{kind[0]} {item.channel}", [common], tiles))
+        ((common, times),) = Counter(int(test.labels[patch.picture]) for patch in item.patches).most_common(1)
+        note = f"{times} of {len(item.patches)} are {names[common]}" if times > 1 else "of different classes"
+        rows.append(PatchRow(f"{kind[0]} {item.channel}", [note], [tile(patch) for patch in item.patches]))
     chosen = f"all {total} {kind[1]}" if len(rows) == total else f"{len(rows)} of {total} {kind[1]}"
     if len(rows) < total - len(found.dead):
         chosen += ", those that stand out most"

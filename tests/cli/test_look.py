@@ -74,7 +74,7 @@ def test_sweep_names_what_has_nothing_to_show(cli: Cli, digits_run: Run, tmp_pat
         (["look", "RUN", "maps", "--channel", "3"], "look maps takes no --channel"),
         (["look", "RUN", "filters", "--channel", "3"], "look filters takes no --channel"),
         (["look", "RUN", "patches", "--channel", "16"], "no channel 16 in layer 'group2.1.relu': it has 16, 0 to 15"),
-        (["look", "RUN", "patches", "--layer", "stem.cnov"], "no layer 'stem.cnov'; choose from stem.conv"),
+        (["look", "RUN", "patches", "--layer", "stem.cnov"], "TinyResNet has no layer 'stem.cnov'; choose from 21"),
         (["look", "RUN", "patches", "--out", "EMPTY/p.svg"], "a name that ends in .png"),
         (["explain", "RUN", "--sweep"], "either --image FILE or --index N"),
         (["explain", "RUN", "--index", "0", "--sweep", "--method", "saliency"], "it cannot go from layer to layer"),

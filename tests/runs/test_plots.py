@@ -187,7 +187,7 @@ def test_one_layer_alone_shows_all_its_channels_on_one_scale(channels: int, colu
 def test_of_very_many_channels_the_first_are_shown() -> None:
     values = RNG.normal(size=(500, 2, 2))
     values[0, 0, 0] = 9  # the scale's end
-    few, many = (page(plots.layer_maps(DIGITS[0], values[:n], [])) for n in (192, 500))
+    few, many = (page(plots.layer_maps(DIGITS[0], values[:n], [])) for n in (256, 500))
     np.testing.assert_array_equal(few[HEADER * SCALE :], many[HEADER * SCALE :])
     assert (few[: HEADER * SCALE] != many[: HEADER * SCALE]).any()  # it says so
 
