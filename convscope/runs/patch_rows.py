@@ -119,7 +119,8 @@ def _cell(tiles: Sequence[PatchTile], box: int) -> tuple[int, int]:
 
 def _extent(tiles: Sequence[PatchTile]) -> int:
     """The longest side of all parts, in their pictures' pixels."""
-    return max((max(bottom - top, right - left) for top, left, bottom, right in (t.box for t in tiles)), default=1)
+    sides = (max(bottom - top, right - left) for top, left, bottom, right in (tile.box for tile in tiles))
+    return max(1, *sides, 1)
 
 
 def _draw(canvas: Canvas, x: float, y: float, tile: PatchTile, box: float, extent: int, alone: bool) -> None:
@@ -130,15 +131,17 @@ def _draw(canvas: Canvas, x: float, y: float, tile: PatchTile, box: float, exten
     top, left, bottom, right = tile.box
     part = rgb(tile.picture)[top:bottom, left:right]
     if part.size:
-        _centre(canvas, x, y, framed(enlarge(part, max(1, side * max(part.shape[:2]) // max(1, extent)))), box)
+        scale = side // extent if side >= 2 * extent else side / extent  # whole pixels, if that fills the tile
+        _centre(canvas, x, y, framed(enlarge(part, max(1, int(scale * max(part.shape[:2]))))), box, left=True)
     else:  # nothing in the picture matters to it
         _centre(canvas, x, y, framed(hatched((side, side, 3))), box)
     _centre(canvas, x + box + 4, y, framed(outlined(tile.picture, tile.box, side)), box)
 
 
-def _centre(canvas: Canvas, x: float, y: float, pixels: Pixels, box: float) -> None:
+def _centre(canvas: Canvas, x: float, y: float, pixels: Pixels, box: float, left: bool = False) -> None:
+    """Pixels in the middle of a box, or of its left edge."""
     height, width = pixels.shape[:2]
-    canvas.image(x + (box - width / SCALE) / 2, y + (box - height / SCALE) / 2, pixels)
+    canvas.image(x if left else x + (box - width / SCALE) / 2, y + (box - height / SCALE) / 2, pixels)
 
 
 def _draw_footer(canvas: Canvas, y: float, lines: Sequence[str]) -> None:

@@ -86,10 +86,10 @@ def sweep_picture(
         found = sweep(run.model, run.preprocess(batch), choose_target(run, target), layer, method, show)
     probabilities = run.probabilities(batch)[0]
     predicted = int(probabilities.argmax())
-    names = class_labels(run.classes, 220, 10)
-    caption = verdict(names, picture.true, probabilities)
+    names, short = class_labels(run.classes, 220, 14), class_labels(run.classes, 110, 10)
+    caption = verdict(short, picture.true, probabilities)
     if found.target != predicted:
-        caption.append(f"explained {names[found.target]} ({percent(probabilities[found.target])})")
+        caption.append(f"explained {short[found.target]} ({percent(probabilities[found.target])})")
     layered = [a for a in found.methods if a.layer != INPUT]
     own = [a for a in found.methods if a.layer == INPUT]
     png = plots.sweep(

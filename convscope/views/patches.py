@@ -92,7 +92,7 @@ def _batches(run: Run, pictures: ImageSet, bar: "tqdm[NoReturn]") -> Iterator[Te
 
 def _draw_patches(run: Run, test: ImageSet, found: TopPatches, channel: int | None) -> bytes:
     """One page: a row a channel, or one channel alone."""
-    names = class_labels(run.classes, 150, 9.5)
+    names = class_labels(run.classes, 400, 9.5)  # shortened further where they stand
     kind, total = ("channel", "channels") if found.has_places else ("unit", "units"), found.shape[0]
     sight = "each sees the whole picture" if found.sees_all else "what it sees, and where that lies"
     dead = ", ".join(map(str, found.dead[:NUMBERS])) + (", …" if len(found.dead) > NUMBERS else "")
@@ -101,8 +101,8 @@ def _draw_patches(run: Run, test: ImageSet, found: TopPatches, channel: int | No
 
     def tile(patch: Patch) -> PatchTile:
         name = names[int(test.labels[patch.picture])]
-        number = "" if channel is None else f" · no. {patch.picture}"
-        return PatchTile(test.images[patch.picture], patch.box, f"{name} · {patch.value:.3g}{number}")
+        number = "" if channel is None else f" · picture {patch.picture}"
+        return PatchTile(test.images[patch.picture], patch.box, f"{patch.value:.3g}{number} · {name}")
 
     if channel is not None:
         (only,) = found.channels

@@ -56,9 +56,9 @@ def test_parts_are_drawn_on_one_scale_beside_their_pictures() -> None:
         part = np.kron(rgb(PICTURE)[top:bottom, first:right], np.ones((factor, factor, 1), np.uint8))
         height, width = part.shape[:2]
         y = HEADER * SCALE + row * 78 * SCALE + (box - height) // 2
-        x = left + column * cell + (box - width) // 2
+        x = left + column * cell + 1  # inside the hairline
         np.testing.assert_array_equal(drawn[y : y + height, x : x + width], part)
-        beside = x + (box + width) // 2 + 4 * SCALE
+        beside = left + column * cell + box + 4 * SCALE
         y = HEADER * SCALE + row * 78 * SCALE
         found = drawn[y : y + box, beside : beside + box]
         expected = outlined(PICTURE, (top, first, bottom, right), box).astype(int)
@@ -76,6 +76,22 @@ def test_where_all_see_everything_the_picture_stands_alone_and_unmarked() -> Non
         assert not (drawn == VERMILLION).all(axis=-1).any()
     mixed = page(plots.channel_patches([whole, tile((0, 0, 4, 4))], "x", "y"))
     assert (mixed == VERMILLION).all(axis=-1).any()
+
+
+def test_parts_of_large_pictures_keep_to_their_tiles() -> None:
+    large = RNG.integers(0, 250, (3, 300, 300)).astype(np.uint8)
+    for box in ((0, 0, 250, 250), (10, 20, 120, 40), (0, 0, 299, 300)):
+        drawn = page(
+            plots.channel_patches([PatchTile(large, box, "1"), PatchTile(large, (0, 0, 90, 90), "")], "t", "s")
+        )
+        gap = drawn[HEADER * SCALE : (HEADER + 80) * SCALE, (MARGIN + 80) * SCALE + 2 : (MARGIN + 84) * SCALE - 1]
+        assert (gap == 255).all()
+        part = drawn[HEADER * SCALE : (HEADER + 80) * SCALE, MARGIN * SCALE : (MARGIN + 80) * SCALE]
+        filled = (part != 255).any(axis=-1)
+        sides = np.array([box[2] - box[0], box[3] - box[1]])
+        np.testing.assert_allclose(
+            [filled.any(axis=1).mean(), filled.any(axis=0).mean()], sides / sides.max(), atol=0.03
+        )
 
 
 def test_four_patches_of_one_channel_stand_in_a_row() -> None:
