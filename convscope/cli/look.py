@@ -44,7 +44,7 @@ def look(
     layer: LayerName = None,
     channel: Annotated[
         int | None,
-        typer.Option(help="One channel of the layer, larger.", show_default="those that stand out most"),
+        typer.Option(help="Of patches: one channel of the layer, larger.", show_default="those that stand out most"),
     ] = None,
     out: Png = None,
     data_dir: DataDir = None,
@@ -55,7 +55,7 @@ def look(
     layers: a table of every layer, its type, output, parameters and multiply-adds. network: the same as a diagram, with
     its groups and shortcuts; an SVG where --out ends so. filters: the kernels of a convolution, by default the first
     learned one; those of a colour picture in colour too. maps: what each layer makes of a picture, by default the first
-    of the test set; with --layer every channel of one. patches: the test pictures that excite a channel most, and its
+    of the test set; with --layer the channels of one. patches: the test pictures that excite a channel most, and its
     receptive field in each; by default at the layer that explain looks at. augment: training pictures, and what
     augmentation makes of them.
     """

@@ -154,7 +154,7 @@ def _widen(boxes: Tensor, output: LayerOutput, base: Tensor, other: Tensor) -> N
     noise = 256 * eps * float(before[finite].abs().max()) if finite.any() else 0.0
     for axis in (0, 1):
         length = base.shape[2 + axis]
-        for lines in torch.arange(length, dtype=torch.int32).split(pictures_at_once(base)):
+        for lines in torch.split(torch.arange(length, dtype=torch.int32), pictures_at_once(base)):
             at = torch.arange(length) == lines[:, None]  # (n, length), in each row the line that is changed
             at = at[:, None, :, None] if axis == 0 else at[:, None, None, :]
             after = output(torch.where(at, other, base))  # (n, K, h, w)
@@ -167,4 +167,4 @@ def _widen(boxes: Tensor, output: LayerOutput, base: Tensor, other: Tensor) -> N
 
 def _huge(dtype: torch.dtype) -> float:
     """A number whose square is still far from overflow: 2.5e15 in float32, 1e123 in float64."""
-    return float(torch.finfo(dtype).max) ** 0.4
+    return float(torch.finfo(dtype).max ** 0.4)

@@ -82,7 +82,8 @@ def _draw_colours(kernels: NDArray[np.floating], limit: float, title: str) -> by
 def _mixed(kernel: NDArray[np.floating], limit: float) -> Pixels:
     """A kernel (3, KH, KW) in its own colours, (KH, KW, 3): -limit dark, 0 grey, +limit bright."""
     colours = np.clip(np.nan_to_num(kernel / limit), -1, 1)
-    return np.rint(127.5 + 127.5 * colours).astype(np.uint8).transpose(1, 2, 0)
+    tile: Pixels = np.rint(127.5 + 127.5 * colours).astype(np.uint8).transpose(1, 2, 0)
+    return tile
 
 
 def _draw_number(canvas: Canvas, x: float, y: float, number: int) -> None:

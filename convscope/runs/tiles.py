@@ -22,7 +22,7 @@ def place(
     canvas.image(x + (box - width / SCALE) / 2, y + ((high or box) - height / SCALE) / 2, edged)
 
 
-def tile_height(picture: Pixels, width: float) -> int:
+def tile_height(picture: NDArray[np.generic], width: float) -> int:
     """How high a picture (C, H, W) is that fits into a square of `width` points: less where it is wide."""
     height: int = math.ceil(width * min(1.0, picture.shape[1] / picture.shape[2]))
     return height

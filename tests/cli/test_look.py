@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from convscope.data import load
 from convscope.explain import METHODS, feature_maps
@@ -64,6 +65,28 @@ def test_sweep_names_what_has_nothing_to_show(cli: Cli, digits_run: Run, tmp_pat
     assert lines[-1] == str(tmp_path / "s.png")
     layered = [tile["layer"] for tile in answer["tiles"][len(METHODS) :]]
     assert len(layered) == len(set(layered)) > 20
+
+
+def test_sweep_takes_a_picture_file_a_method_and_a_class(cli: Cli, copied_run: Run, tmp_path: Path) -> None:
+    Image.fromarray(load("digits")[1].images[4, 0]).resize((90, 70)).save(tmp_path / "mine.png")
+    arguments = [
+        "--image",
+        tmp_path / "mine.png",
+        "--sweep",
+        "--method",
+        "layer-cam",
+        "--target",
+        7,
+        "--layer",
+        "stem.relu",
+    ]
+    code, out, error = cli("explain", copied_run.path, *arguments, "--json")
+    assert (code, error) == (0, "")
+    answer = json.loads(out)
+    assert (answer["label"], answer["layer"], answer["method"], answer["true"]) == ("7", "stem.relu", "layer-cam", None)
+    assert {tile["method"] for tile in answer["tiles"][len(METHODS) :]} == {"layer-cam"}
+    assert Path(answer["png"]).parent == copied_run.path / "views"
+    assert Path(answer["png"]).name.startswith("mine-sweep-layer-cam-7-stem.relu-")
 
 
 @pytest.mark.parametrize(
