@@ -1,7 +1,6 @@
 """The commands of `convscope`; each parses its arguments, calls one function and prints what it gave."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +8,11 @@ import typer
 
 from convscope import __version__
 from convscope.cli.data import data
+from convscope.cli.explain import explain
 from convscope.cli.export import export
-from convscope.cli.options import DataDir, ImageFile, Index, Json, LayerName, Png, RunFolder
+from convscope.cli.look import look
+from convscope.cli.options import DataDir, Json, RunFolder
 from convscope.errors import UsageError
-from convscope.registry import METHODS
 
 app = typer.Typer(
     help="Open up a convolutional network: train it, explain it, prove it in NumPy.",
@@ -21,16 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class What(StrEnum):
-    """What `look` can show."""
-
-    layers = "layers"
-    network = "network"
-    filters = "filters"
-    maps = "maps"
-    augment = "augment"
 
 
 def _print_version(wanted: bool) -> None:
@@ -140,79 +130,8 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command()
-def explain(
-    run: RunFolder,
-    image: ImageFile = None,
-    index: Index = None,
-    method: Annotated[str, typer.Option(help=f"One of: {', '.join(METHODS)}.")] = "grad-cam",
-    target: Annotated[
-        str | None,
-        typer.Option(help="The class to argue for, by name or number.", show_default="the predicted one"),
-    ] = None,
-    layer: LayerName = None,
-    out: Png = None,
-    data_dir: DataDir = None,
-    json: Json = False,
-) -> None:
-    """Show where in a picture the network saw its class."""
-    from convscope import views
-    from convscope.cli import show
-    from convscope.runs import load_run
-
-    opened = load_run(run)
-    picture = views.choose_picture(opened, image, index, data_dir)
-    show.explanation(views.explain_picture(opened, picture, method, target, layer, out), json)
-
-
-@app.command()
-def look(
-    run: RunFolder,
-    what: Annotated[
-        What,
-        typer.Argument(
-            metavar="WHAT",
-            help="layers, network, filters, maps or augment: a table of the network, or one of four kinds of pictures.",
-        ),
-    ],
-    image: ImageFile = None,
-    index: Index = None,
-    layer: LayerName = None,
-    out: Png = None,
-    data_dir: DataDir = None,
-    json: Json = False,
-) -> None:
-    """Show what the network learned, and what it learned from.
-
-    layers: a table of every layer, its type, output, parameters and multiply-adds. network: the same as a diagram, with
-    its groups and shortcuts; an SVG where --out ends so. filters: the kernels of a convolution, by default the first.
-    maps: what each layer makes of a picture, by default the first of the test set. augment: training pictures, and what
-    augmentation makes of them.
-    """
-    from convscope import views
-    from convscope.cli import show
-    from convscope.runs import load_run
-    from convscope.runs.layer_table import layer_rows
-
-    ignored: dict[str, object] = {"--layer": layer} if what in (What.layers, What.network, What.augment) else {}
-    ignored |= {} if what is What.maps else {"--image": image, "--index": index}
-    ignored |= {"--out": out} if what is What.layers else {}
-    for option, value in ignored.items():
-        if value is not None:
-            raise UsageError(f"look {what} takes no {option}")
-    opened = load_run(run)
-    if what is What.layers:
-        return show.layers(opened, layer_rows(opened), json)
-    if what is What.network:
-        view = views.look_at_network(opened, out)
-    elif what is What.filters:
-        view = views.look_at_filters(opened, layer, out)
-    elif what is What.augment:
-        view = views.look_at_augmentation(opened, data_dir, out)
-    else:
-        picture = views.choose_picture(opened, image, 0 if image is None and index is None else index, data_dir)
-        view = views.look_at_maps(opened, picture, layer, out)
-    show.view(view, json)
+app.command()(explain)
+app.command()(look)
 
 
 @app.command()

@@ -94,6 +94,34 @@ def explanation(values: dict[str, Any], json: bool) -> None:
     print(values["png"])
 
 
+def sweep(values: dict[str, Any], json: bool) -> None:
+    """What was explained, which methods and layers have nothing to show and why, and where the picture lies."""
+    if json:
+        return print_json(values)
+    print(f"every method for {values['label']} ({values['probability']:.1%}), and {values['method']} at every layer")
+    print(f"predicted {values['predicted']}" + ("" if values["true"] is None else f", true class {values['true']}"))
+    for tile in values["tiles"]:
+        what = f"{tile['method']} at {tile['layer']}"
+        if tile["problem"] is not None:
+            print(f"{what}: not for this model: {tile['problem']}")
+        elif tile["evidence"] == "none":
+            print(f"{what}: an empty map, nothing there argues for the class")
+    print(values["png"])
+
+
+def patches(values: dict[str, Any], json: bool) -> None:
+    """A line a channel with its strongest pictures, which channels are dead, and where the picture lies."""
+    if json:
+        return print_json(values)
+    print(f"{values['layer']}, {values['pictures']:,} test pictures")
+    for channel in values["channels"]:
+        found = ", ".join(f"{p['index']} ({p['true']}) {p['value']:.3g}" for p in channel["patches"][:3])
+        print(f"channel {channel['channel']}: {found or 'dead, never above 0'}")
+    if values["dead"]:
+        print(f"dead channels, never above 0: {', '.join(map(str, values['dead']))}")
+    print(values["png"])
+
+
 def layers(run: "Run", rows: "Sequence[LayerRow]", json: bool) -> None:
     """A line a layer."""
     if json:

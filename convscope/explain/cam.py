@@ -7,8 +7,8 @@ A method here is a function ``(model, layer, images, targets) -> maps`` with one
 import torch
 from torch import Tensor, nn
 
-from convscope.errors import UsageError
 from convscope.explain.capture import EvalCopy, as_eval_copy, class_gradient
+from convscope.explain.methods import RefusalError
 
 
 def grad_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: Tensor) -> Tensor:
@@ -64,9 +64,10 @@ def grad_cam_plus_plus(model: nn.Module | EvalCopy, layer: str, images: Tensor, 
     share = 2 + gradient * activation.sum(dim=(2, 3), keepdim=True)  # (N, K, h, w)
     rising = gradient > 0
     if (share[rising] <= 0).any():
-        raise UsageError(
+        raise RefusalError(
             f"grad-cam++ at layer {layer!r}: its features are so negative that equation 19 divides by zero or less; "
-            "name a layer behind a ReLU"
+            "name a layer behind a ReLU",
+            "needs features that are not so negative",
         )
     alpha = torch.where(rising, gradient / torch.where(rising, share, 1.0), 0.0)
     return weighted_sum(alpha.sum(dim=(2, 3), keepdim=True), activation)

@@ -163,6 +163,11 @@ class EvalCopy:
         self._run(images[:1], note, None, record=False)
         return names
 
+    def default_layer(self, images: Tensor) -> str:
+        """The layer that the model names as its `cam_layer`, else the last spatial one."""
+        named = getattr(self.model, "cam_layer", None)
+        return named if isinstance(named, str) else self.last_spatial_layer(images)
+
     def last_spatial_layer(self, images: Tensor, least: int = 4) -> str:
         """The layer that finishes last of those whose output is at least `least` by `least` here.
 

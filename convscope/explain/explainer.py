@@ -62,8 +62,7 @@ def explain(
         layer, logits = INPUT, copy.logits(images)
     else:
         if layer is None:
-            named = getattr(model, "cam_layer", None)
-            layer = named if isinstance(named, str) else copy.last_spatial_layer(images)
+            layer = copy.default_layer(images)
         _, logits = copy.forward_at(layer, images)  # the method gets the same pass when it asks for it
     targets = _class_of_each(target, logits)  # (N,)
     maps = run(copy, layer, images, targets).detach().cpu().to(torch.float32).numpy()  # (N, h, w)

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from convscope.errors import UsageError
 from convscope.explain.cam import grad_cam
 from convscope.explain.capture import EvalCopy, as_eval_copy, class_gradient
-from convscope.explain.methods import of_input
+from convscope.explain.methods import RefusalError, of_input
 
 RELUS: frozenset[Callable[..., Any]] = frozenset({F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_})
 CLAMPS: frozenset[Callable[..., Any]] = frozenset(
@@ -71,8 +70,12 @@ def _guided_gradient(copy: EvalCopy, images: Tensor, targets: Tensor, method: st
     with _GuidedReLUs() as mode:
         x, logits = copy.forward_input(images)
     if mode.others or not mode.relus:
-        what = f"this model uses {', '.join(sorted(mode.others))}" if mode.others else "this model has none"
-        raise UsageError(f"{method} is defined for networks whose activations are ReLU, and {what}; use saliency")
+        others = ", ".join(sorted(mode.others))
+        what = f"this model uses {others}" if others else "this model has none"
+        raise RefusalError(
+            f"{method} is defined for networks whose activations are ReLU, and {what}; use saliency",
+            f"needs ReLU, not {others}" if others else "needs ReLU",
+        )
     return class_gradient(x, logits, targets)
 
 

@@ -1,8 +1,10 @@
-"""What `explain` must know of a method besides its name: whether it looks at a layer or at the picture itself."""
+"""What `explain` must know of a method besides its name: whether it looks at a layer, and how it says no."""
 
 from collections.abc import Callable
 
 from torch import Tensor
+
+from convscope.errors import UsageError
 
 INPUT = "input"  # the layer of explanations that are about the picture's own pixels
 
@@ -18,3 +20,11 @@ def of_input(method: Method) -> Method:
 def is_of_input(method: Method) -> bool:
     """Whether `of_input` marked it."""
     return bool(getattr(method, "of_input", False))
+
+
+class RefusalError(UsageError):
+    """A method that a model cannot have; `reason` says why in a few words, as the figure of a sweep has room for."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

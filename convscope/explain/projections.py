@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from convscope.errors import UsageError
 from convscope.explain.cam import weighted_sum
 from convscope.explain.capture import EvalCopy, as_eval_copy
+from convscope.explain.methods import RefusalError
 
 
 def cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: Tensor) -> Tensor:
@@ -78,10 +78,11 @@ class _LinearCalls(TorchFunctionMode):
         return output
 
 
-def _refusal(copy: EvalCopy, layer: str, reason: str) -> UsageError:
-    return UsageError(
+def _refusal(copy: EvalCopy, layer: str, reason: str) -> RefusalError:
+    return RefusalError(
         f"cam at layer {layer!r} of {copy.name}: classic CAM needs global average pooling of that layer, then one "
-        f"linear layer, and {reason}; use grad-cam"
+        f"linear layer, and {reason}; use grad-cam",
+        "needs average pooling and one linear layer behind",
     )
 
 

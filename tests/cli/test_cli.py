@@ -344,7 +344,7 @@ def test_data_lists_and_describes(cli: Cli, tmp_path: Path) -> None:
         (["--frobnicate"], 2, "No such option: --frobnicate"),
         (["evaluate", "EMPTY/none"], 1, "no run folder EMPTY/none; `convscope train"),
         (["evaluate", "EMPTY"], 1, "no checkpoint EMPTY/best.pt"),
-        (["look", "RUN", "patches"], 2, "'patches' is not one of 'layers', 'network', 'filters', 'maps', 'augment'"),
+        (["look", "RUN", "peaches"], 2, "'peaches' is not one of 'layers', 'network', 'filters', 'maps', 'patches', "),
         (["look", "RUN", "filters", "--index", "3"], 2, "look filters takes no --index"),
         (["look", "RUN", "augment", "--layer", "stem.conv"], 2, "look augment takes no --layer"),
         (["look", "RUN", "layers", "--layer", "stem.conv"], 2, "look layers takes no --layer"),

@@ -1,4 +1,4 @@
-"""Kernels, feature maps, explanations, augmentation: tiles stand where they should, in the right colours, unblurred."""
+"""Feature maps, explanations, augmentation: tiles stand where they should, in the right colours, unblurred."""
 
 import io
 from collections.abc import Callable
@@ -31,6 +31,9 @@ EVERY: dict[str, Callable[[], bytes]] = {
     "filters 1×1": lambda: plots.filters(np.zeros((2, 2, 1, 1)), "shortcut"),
     "feature maps": lambda: plots.feature_maps(
         COLOUR[0], MAPS, ["true class 3", "predicted a class with a name that is too long (61 %)"]
+    ),
+    "maps of one layer": lambda: plots.layer_maps(
+        COLOUR[0], np.random.default_rng(0).normal(size=(64, 9, 7)), [CAPTION]
     ),
     "gallery": lambda: plots.explanation_gallery(
         COLOUR, OVERLAYS, [CAPTION] * 12, [True, False] * 6, "grad-cam at conv2, a grid of 8×8"
@@ -69,62 +72,6 @@ def test_every_picture_is_whole_and_the_same_each_time(draw: Callable[[], bytes]
     assert (picture[40:70, 40:200] < 80).any()  # the title
 
 
-def test_colour_filters_show_the_colour_of_the_kernel_on_one_scale() -> None:
-    kernels = np.zeros((4, 3, 3, 3))
-    kernels[1, 0] = 2.0
-    kernels[2, 2] = -2.0
-    kernels[3, 1] = 1.0
-    picture = page(plots.filters(kernels, "conv1"))
-    tiles = [(128, 128, 128), (255, 128, 128), (128, 128, 0), (128, 191, 128)]
-    places = [centre(picture, color) for color in tiles]
-    assert all(where(picture, color).sum() == 111**2 for color in tiles)
-    np.testing.assert_allclose([place[0] for place in places], places[0][0])
-    np.testing.assert_allclose(np.diff([place[1] for place in places]), 128)  # 56 points and a gap of 8
-
-
-def test_a_colour_kernel_keeps_its_orientation() -> None:
-    kernels = np.zeros((1, 3, 3, 5))
-    kernels[0, 0, 0, 4] = 1.0  # red in the upper right corner
-    picture = page(plots.filters(kernels, "conv1"))
-    corner, whole = centre(picture, (255, 128, 128)), centre(picture, (128, 128, 128))
-    assert corner[0] < whole[0] - 10
-    assert corner[1] > whole[1] + 10
-
-
-def test_single_plane_filters_are_signed_around_zero() -> None:
-    kernels = np.zeros((2, 1, 2, 2))
-    kernels[0, 0, 0], kernels[0, 0, 1], kernels[1] = 1.0, -0.5, 0.25
-    picture = page(plots.filters(kernels, "conv1"))[: -58 * SCALE]  # without the key
-    top, bottom, other = (centre(picture, signed(value)) for value in (1.0, -0.5, 0.25))
-    assert top[0] < bottom[0]
-    assert top[1] == bottom[1] < other[1]
-    assert where(picture, signed(0.25)).sum() > 100**2
-
-
-def test_planes_stand_in_the_row_of_their_filter_and_the_column_of_their_input() -> None:
-    kernels = np.zeros((5, 6, 3, 3))
-    kernels[0, 0], kernels[3, 4], kernels[4, 1] = 1.0, -1.0, 0.5
-    picture = page(plots.filters(kernels, "conv2"))[: -58 * SCALE]  # without the key
-    first, second, third = (centre(picture, signed(value)) for value in (1.0, -1.0, 0.5))
-    pitch = (second - first) / (3, 4)
-    assert pitch[0] == pitch[1] > 40
-    np.testing.assert_allclose(third - first, pitch * (4, 1))
-
-
-def test_only_the_title_differs_where_filters_are_left_out() -> None:
-    kernels = RNG.uniform(-1, 1, size=(128, 3, 3, 3))
-    kernels[0, 0, 0, 0] = 1.5
-    cut, whole = page(plots.filters(kernels, "c")), page(plots.filters(kernels[:64], "c"))
-    np.testing.assert_array_equal(cut[HEADER * SCALE - 4 :], whole[HEADER * SCALE - 4 :])
-    assert (cut[:80] != whole[:80]).any()
-
-
-@pytest.mark.parametrize("shape", [(4, 3, 3), (0, 3, 3, 3), (2, 3, 0, 3)])
-def test_filters_refuse_what_are_no_kernels(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"\(O, I, KH, KW\), got"):
-        plots.filters(np.zeros(shape), "c")
-
-
 def test_maps_share_one_zero_centred_scale_within_a_layer() -> None:
     values = np.stack([np.full((4, 4), level) for level in (4.0, -1.0, 2.0)])
     other = np.full((1, 4, 4), 0.01)  # small, but alone on its scale
@@ -148,6 +95,33 @@ def test_a_silent_channel_is_hatched() -> None:
     middle = np.median(more, axis=0)
     assert middle[1] / SCALE == pytest.approx(MARGIN + 148 + 3 * 52 + 24, abs=2)  # the fourth tile
     assert (before != after).any(axis=-1)[:, : (MARGIN + 140) * SCALE].any()  # the row says how many
+
+
+@pytest.mark.parametrize(("channels", "columns", "box"), [(20, 8, 72), (64, 12, 46), (200, 16, 33)])
+def test_one_layer_alone_shows_all_its_channels_on_one_scale(channels: int, columns: int, box: int) -> None:
+    values = RNG.uniform(-0.9, 0.9, size=(channels, 3, 3))
+    values[0], values[columns + 2], values[5] = 4.0, -2.0, 0.0
+    picture = page(plots.layer_maps(DIGITS[0], values, ["true class 3"]))[(HEADER + 120) * SCALE :]
+    first, other = centre(picture, signed(1.0)), centre(picture, signed(-0.5))
+    assert other[1] - first[1] == 2 * (box + 8) * SCALE  # the second row, the third column
+    assert other[0] - first[0] == (box + 20) * SCALE
+    hatched = centre(picture, HATCH)
+    assert hatched[1] - first[1] == pytest.approx(5 * (box + 8) * SCALE, abs=2)
+    assert hatched[0] == pytest.approx(first[0], abs=2)
+
+
+def test_of_very_many_channels_the_first_are_shown() -> None:
+    values = RNG.normal(size=(500, 2, 2))
+    values[0, 0, 0] = 9  # the scale's end
+    few, many = (page(plots.layer_maps(DIGITS[0], values[:n], [])) for n in (256, 500))
+    np.testing.assert_array_equal(few[HEADER * SCALE :], many[HEADER * SCALE :])
+    assert (few[: HEADER * SCALE] != many[: HEADER * SCALE]).any()  # it says so
+
+
+@pytest.mark.parametrize("values", [np.zeros((10,)), np.zeros((0, 2, 2))])
+def test_layer_maps_refuse_what_are_no_maps(values: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"\(C, h, w\)"):
+        plots.layer_maps(DIGITS[0], values, [])
 
 
 def test_the_input_is_shown_unblurred_and_grey() -> None:
