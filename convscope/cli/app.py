@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
+from convscope.cli.audit import audit
 from convscope.cli.data import data
 from convscope.cli.export import export
 from convscope.cli.options import DataDir, ImageFile, Index, Json, LayerName, Png, RunFolder
@@ -252,6 +253,9 @@ def prove(
     verdicts.proof(opened, proof, own.warn("test"), json)
     if not proof.ok:
         raise typer.Exit(1)
+
+
+app.command()(audit)
 
 
 @app.command()
