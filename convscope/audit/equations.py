@@ -58,7 +58,7 @@ def completeness(exact: Exact) -> Measured:
     images, targets = exact.few
     found = exact.maps("integrated-gradients", images, targets).sum(dim=(1, 2))
     rise = exact.logits(images, targets) - exact.logits(torch.zeros_like(images), targets)
-    off = (found - rise).abs() / rise.abs()
+    off = torch.where(found == rise, 0.0, (found - rise).abs() / rise.abs())
     reached = int((off <= COMPLETE).sum())
     note = f"{STEPS} steps, halved where the gradient turns; {reached} of {len(images)} pictures within it"
     return Measured(float(off.max()), len(images), COMPLETE, "the logit's difference", note)

@@ -1,8 +1,8 @@
 """An equation that explanations must obey in; how far the run's own checkpoint is from it, and how far it may be, out.
 
 Everything is computed in float64, on copies, for the reason that `proof/rounding.py` gives: in float32 some of a
-million activations lie within rounding of a ReLU's kink, where the gradient jumps. What two float64 programs may differ by is
-`FLOAT64` = 2⁻³⁰ of the largest value, as in `convscope prove`. Where an oracle allows more, it says why.
+million activations lie within rounding of a ReLU's kink, where the gradient jumps. What two float64 programs may
+differ by is `FLOAT64` = 2⁻³⁰ of the largest value, as in `convscope prove`. Where an oracle allows more, it says why.
 """
 
 import copy

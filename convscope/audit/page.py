@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -122,9 +123,7 @@ def _rows(audit: Audit) -> list[dict[str, Any]]:
 
 def _overlays(found: Explanation, audit: Audit) -> list[str]:
     pictures = audit.subject.pictures.images[:SHOWN]
-    first = Explanation(
-        found.maps[:SHOWN], found.targets[:SHOWN], found.layer, found.method, found.evidence, found.logits
-    )
+    first = replace(found, maps=found.maps[:SHOWN])
     heat = first.heatmaps(display_size(*audit.subject.size))
     return [_embed(overlay(picture, h)) for picture, h in zip(pictures, heat, strict=True)]
 

@@ -19,6 +19,9 @@ from convscope.training.job import prepare
 from convscope.training.progress import Progress
 
 
+SAMPLE = 5000  # training pictures that are asked for by heart
+
+
 @dataclass(frozen=True, eq=False)
 class RandomLabels:
     """The second check of Adebayo et al. 2018.
@@ -60,12 +63,13 @@ def train_on_random_labels(
     epochs, steps = run.config.train.epochs, job.batches.steps_per_epoch
     rows: list[Epoch] = []
     with job.state.arithmetic.on_threads(), Progress(epochs, steps, enabled=progress) as shown:
-        for record_ in fit(job.state, job.batches):
-            shown.show(record_)
-            if isinstance(record_, Epoch):
-                rows.append(record_)
+        for step in fit(job.state, job.batches):
+            shown.show(step)
+            if isinstance(step, Epoch):
+                rows.append(step)
+    job.state.state_dict()  # the NumPy engine writes its weights back into the model here
     model = job.state.model.eval().float().to(subject.images.device)
-    right, count = 0, min(len(job.training), 5000)
+    count = min(len(job.training), SAMPLE)
     sample = job.training.take(np.random.default_rng(0).permutation(len(job.training))[:count])
     logits = Run(run.path, run.checkpoint, model).logits(sample.images)
     right = int((logits.argmax(axis=1) == sample.labels).sum())
