@@ -18,7 +18,6 @@ from convscope.training import Epoch, fit
 from convscope.training.job import prepare
 from convscope.training.progress import Progress
 
-
 SAMPLE = 5000  # training pictures that are asked for by heart
 
 
