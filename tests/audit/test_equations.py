@@ -1,4 +1,4 @@
-"""The equations hold on networks of every kind, and each wrong method, in place of the right one, breaks one of them."""
+"""The equations hold on networks of every kind; each wrong method, in place of the right one, breaks one of them."""
 
 import pytest
 import torch
