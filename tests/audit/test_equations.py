@@ -90,7 +90,7 @@ def positive_hires_cam(model, layer, images, targets):
 def softened_x_grad_cam(model, layer, images, targets):
     """An epsilon that swamps what it should only guard."""
     activation, gradient = cams._at(model, layer, images, targets)
-    weights = (activation * gradient).sum(dim=(2, 3)) / (activation.sum(dim=(2, 3)) + 1e-3)
+    weights = (activation * gradient).sum(dim=(2, 3)) / (activation.sum(dim=(2, 3)) + 1)
     return torch.einsum("nk,nkhw->nhw", weights, activation)
 
 
