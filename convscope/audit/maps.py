@@ -16,7 +16,7 @@ from convscope.explain.capture import EvalCopy, pictures_at_once
 from convscope.explain.methods import INPUT, Method, is_of_input
 from convscope.registry import METHODS
 
-PRICE = 8192  # passes of one picture that the maps of one method may take; a gradient counts as a second pass
+PRICE = 4096  # passes of one picture that the maps of one method may take; a gradient counts as a second pass
 
 Tell = Callable[[str], None]  # what is being done, for whoever waits
 

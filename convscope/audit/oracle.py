@@ -6,15 +6,16 @@ differ by is `FLOAT64` = 2⁻³⁰ of the largest value, as in `convscope prove`
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.audit.subject import Subject
-from convscope.convert import to_numpy
+from convscope.convert import Array, to_numpy
 from convscope.errors import UsageError
 from convscope.explain.capture import EvalCopy
 from convscope.explain.methods import INPUT, is_of_input
@@ -67,9 +68,10 @@ class Exact:
 
     Attributes:
         model: float64, eval mode.
-        images: float64 (n, C, H, W); up to 64.
+        images: float64 (n, C, H, W).
         targets: int64 (n,).
         layer: where methods that look at a layer look; None: nowhere.
+        given: the maps of the audit, float32 (N, h, w), by method.
         network: the conversion, float64; None where it has none.
         no_network: then why.
     """
@@ -78,12 +80,13 @@ class Exact:
     images: Tensor
     targets: Tensor
     layer: str | None
+    given: Mapping[str, NDArray[np.float32]]
     network: Layer | None
     no_network: str = ""
 
     @classmethod
-    def of(cls, subject: Subject, most: int = 64) -> "Exact":
-        """Copies, so that what is done to them reaches nobody."""
+    def of(cls, subject: Subject, given: Mapping[str, NDArray[np.float32]], most: int) -> "Exact":
+        """Copies, so that what is done to them reaches nobody; at most so many pictures."""
         images = subject.images[:most].contiguous().double().cpu()
         network, why = None, ""
         model = copy.deepcopy(subject.model).cpu().eval().requires_grad_(False)
@@ -92,7 +95,7 @@ class Exact:
             model, network = twins.model, twins.network
         except UsageError as error:
             model, why = model.double(), str(error)
-        return cls(model, images, subject.targets[:most].cpu(), subject.layer, network, why)
+        return cls(model, images, subject.targets[:most].cpu(), subject.layer, given, network, why)
 
     @cached_property
     def copy(self) -> EvalCopy:
@@ -135,7 +138,7 @@ class Exact:
         return self.copy.logits(images, layer, change).gather(1, targets.view(-1, 1))[:, 0]
 
 
-def apart(found: Tensor | np.ndarray, expected: Tensor | np.ndarray) -> float:  # type: ignore[type-arg]
+def apart(found: Tensor | Array, expected: Tensor | Array) -> float:
     """The largest difference over the largest expected value; infinite where it is no number or shapes differ."""
     ours, theirs = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if ours.shape != theirs.shape or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):

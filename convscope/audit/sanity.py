@@ -25,9 +25,9 @@ from convscope.explain.capture import EvalCopy, pictures_at_once
 
 THRESHOLD = 0.5  # a rank correlation of 0.5 means that a quarter of the order's variance is still the old one
 STAGES = 5
-PICTURES, FEWEST = 64, 8
-PRICE = 2048  # passes that a method may take at one stage
-DEAR = 64  # passes a picture; methods that take more are looked at only after the first stage and after the last
+PICTURES, FEWEST = 32, 8
+PRICE = 1024  # passes that a method may take at one stage
+DEAR = 32  # passes a picture; dearer methods are looked at only when all weights are random
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def randomise(subject: Subject, maps: Sequence[MethodMaps], seed: int = 0, tell:
         changed = [name for group in groups[len(groups) - done :] for name in group]
         measure_statistics(model, changed, subject)
         stages.append(groups[len(groups) - done][0])
-        wanted = [m for m in maps if m.passes <= DEAR or number in (0, len(ends) - 1)]
+        wanted = [m for m in maps if m.passes <= DEAR or number == len(ends) - 1]
         tell(f"random weights down to {stages[-1]}")
         likeness, problems = compare(subject, model, wanted, PRICE)
         for m in maps:

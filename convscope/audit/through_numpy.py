@@ -22,7 +22,8 @@ Formula = Callable[[Array, Array], Array]  # activation, gradient (N, K, h, w) -
 
 def grad_cam(a: Array, g: Array) -> Array:
     """Equations 1 and 2 of Selvaraju et al. 2017."""
-    return np.einsum("nk,nkhw->nhw", g.mean(axis=(2, 3)), a)
+    maps: Array = np.einsum("nk,nkhw->nhw", g.mean(axis=(2, 3)), a)
+    return maps
 
 
 def grad_cam_plus_plus(a: Array, g: Array) -> Array:
@@ -30,24 +31,28 @@ def grad_cam_plus_plus(a: Array, g: Array) -> Array:
     total = a.sum(axis=(2, 3), keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         alpha = np.where(g > 0, g**2 / (2 * g**2 + total * g**3), 0.0)
-    return np.einsum("nk,nkhw->nhw", (alpha * np.maximum(g, 0)).sum(axis=(2, 3)), a)
+    maps: Array = np.einsum("nk,nkhw->nhw", (alpha * np.maximum(g, 0)).sum(axis=(2, 3)), a)
+    return maps
 
 
 def hires_cam(a: Array, g: Array) -> Array:
     """Draelos and Carin 2020."""
-    return (a * g).sum(axis=1)
+    maps: Array = (a * g).sum(axis=1)
+    return maps
 
 
 def x_grad_cam(a: Array, g: Array) -> Array:
     """Fu et al. 2020; a channel that sums to zero has no weight."""
     total = a.sum(axis=(2, 3))
     weights = np.divide((a * g).sum(axis=(2, 3)), total, out=np.zeros_like(total), where=total != 0)
-    return np.einsum("nk,nkhw->nhw", weights, a)
+    maps: Array = np.einsum("nk,nkhw->nhw", weights, a)
+    return maps
 
 
 def layer_cam(a: Array, g: Array) -> Array:
     """Jiang et al. 2021."""
-    return (a * np.maximum(g, 0)).sum(axis=1)
+    maps: Array = (a * np.maximum(g, 0)).sum(axis=1)
+    return maps
 
 
 FORMULAS: dict[str, tuple[str, Formula]] = {
@@ -125,7 +130,8 @@ def guided_backward(layer: Layer, dy: Array) -> Array:
         return dy
     if isinstance(layer, Residual):
         around = dy if layer.shortcut is None else guided_backward(layer.shortcut, dy)
-        return np.add(guided_backward(layer.branch, dy), around)
+        through: Array = guided_backward(layer.branch, dy) + around
+        return through
     return layer.backward(np.maximum(dy, 0) if isinstance(layer, ReLU) else dy)
 
 

@@ -81,14 +81,14 @@ def test_a_map_of_the_picture_alone_fails_and_one_of_the_network_passes(digits_s
     np.testing.assert_allclose(rows["saliency"].means, 1)
     assert rows["grad-cam"].passed is True
     assert rows["grad-cam"].means[0] > rows["grad-cam"].means[-1]
-    assert [value is None for value in rows["occlusion"].means] == [False, True, True, True, False]  # 65 passes a map
+    assert [value is None for value in rows["occlusion"].means] == [True, True, True, True, False]  # 65 passes a map
     after = state_of(digits_subject.model)
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_an_unchanged_network_keeps_its_maps(digits_subject):
     maps, _ = explain_all(digits_subject, ["grad-cam", "saliency", "guided-backprop"])
-    found, problems = compare(digits_subject, digits_subject.model, list(maps.values()), 2048)
+    found, problems = compare(digits_subject, digits_subject.model, list(maps.values()), 1024)
     assert problems == {}
     for correlations in found.values():
         np.testing.assert_allclose(correlations[np.isfinite(correlations)], 1, rtol=1e-6)
