@@ -82,6 +82,7 @@ def probabilities(model: nn.Module, images: Tensor) -> Tensor:
     at_once = max(1, AT_ONCE * pictures_at_once(images) // 256)
     with torch.no_grad():
         parts = [
-            model(part.contiguous(memory_format=torch.channels_last)).softmax(dim=1) for part in torch.split(images, at_once)
+            model(part.contiguous(memory_format=torch.channels_last)).softmax(dim=1)
+            for part in torch.split(images, at_once)
         ]
     return torch.cat(parts)

@@ -138,7 +138,7 @@ def guided_backward(layer: Layer, dy: Array) -> Array:
 def strongest(gradient: Array) -> Array:
     """Of each pixel the channel of largest size, with its sign: (N, C, H, W) -> (N, H, W)."""
     best = np.abs(gradient).argmax(axis=1)[:, None]
-    return np.take_along_axis(gradient, best, axis=1)[:, 0]
+    return np.asarray(np.take_along_axis(gradient, best, axis=1)[:, 0], np.float64)
 
 
 GRADIENT = "the gradient of the NumPy layers' own backward pass"
