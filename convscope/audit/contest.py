@@ -17,7 +17,7 @@ from convscope.audit.subject import Subject
 from convscope.explain import Explanation
 from convscope.explain.faithfulness import Classify, Curve, average_drop, blurred, bootstrap, deletion, insertion, road
 
-STEPS = 8  # of deletion and insertion; their first and last points are the same for all maps
+STEPS = 6  # of deletion and insertion; their first and last points are the same for all maps
 CURVES = ("deletion", "insertion", "ROAD")  # on which verdicts rest
 BETTER = {"deletion": -1, "insertion": 1, "ROAD": -1, "average drop": -1, "increase": 1}  # less, or more, is better
 

@@ -61,7 +61,8 @@ def completeness(exact: Exact) -> Measured:
     """Integrated gradients against the difference of two logits: the worst picture.
 
     A difference that is smaller than the mean one counts as that, as it may be next to nothing by accident; how many
-    pictures keep to a thousandth of their own is said beside. The maps are those of the audit, in the network's own precision: they are dear, and a thousandth needs no better.
+    pictures keep to a thousandth of their own is said beside. The maps are those of the audit, in the network's own
+    precision: they are dear, and a thousandth needs no better.
     """
     found = torch.from_numpy(exact.given["integrated-gradients"]).double().sum(dim=(1, 2))
     images, targets = exact.images[: len(found)], exact.targets[: len(found)]
