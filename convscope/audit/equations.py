@@ -8,13 +8,14 @@ from torch import Tensor
 
 from convscope.audit import differences, through_numpy
 from convscope.audit.maps import MethodMaps, Tell
-from convscope.audit.oracle import Exact, Measured, Oracle, apart
+from convscope.audit.oracle import PICTURES, Exact, Measured, Oracle, apart
 from convscope.audit.subject import Subject
 from convscope.errors import ConvscopeError, UsageError
 from convscope.explain.gradients import COMPLETE, STEPS
 from convscope.proof.rounding import FLOAT64
 
 BATCH = 64  # pictures that are explained together and one by one
+COMPLETED = 1024  # passes for the completeness of integrated gradients
 PASSES = 128  # that one side of this may take for a method; a slow one gets fewer pictures
 
 
@@ -61,12 +62,11 @@ def completeness(exact: Exact) -> Measured:
     """Integrated gradients against the difference of two logits: the worst picture.
 
     A difference that is smaller than the mean one counts as that, as it may be next to nothing by accident; how many
-    pictures keep to a thousandth of their own is said beside. The maps are those of the audit, in the network's own
-    precision: they are dear, and a thousandth needs no better.
+    pictures keep to a thousandth of their own is said beside. As many pictures as `COMPLETED` passes allow.
     """
-    found = torch.from_numpy(exact.given["integrated-gradients"]).double().sum(dim=(1, 2))
-    images, targets = exact.images[: len(found)], exact.targets[: len(found)]
-    found = found[: len(images)]
+    count = min(PICTURES, max(2, COMPLETED // exact.passes["integrated-gradients"]))
+    images, targets = exact.images[:count], exact.targets[:count]
+    found = exact.first("integrated-gradients", count).sum(dim=(1, 2))
     rise = exact.logits(images, targets) - exact.logits(torch.zeros_like(images), targets)
     off = (found - rise).abs()
     error = float((off / rise.abs().clamp(min=float(rise.abs().mean()))).max())
@@ -87,16 +87,15 @@ def last_layer(exact: Exact) -> str:
     return spatial[-1]
 
 
-def singles(method: str, passes: int) -> Equation:
+def singles(method: str) -> Equation:
     """A batch against its pictures one by one."""
 
     def check(exact: Exact) -> Measured:
-        count = min(BATCH, len(exact.images), max(2, PASSES // passes))
+        count = min(BATCH, len(exact.images), max(2, PASSES // exact.passes[method]))
         images, targets = exact.images[:count], exact.targets[:count]
-        together = exact.maps(method, images, targets)
-        by_itself = count if count > 2 else 1  # of a dear method the first alone
-        alone = torch.cat([exact.maps(method, images[i : i + 1], targets[i : i + 1]) for i in range(by_itself)])
-        error = max(apart(a, b) for a, b in zip(alone, together, strict=False))
+        together = exact.first(method, count)
+        alone = torch.cat([exact.maps(method, images[i : i + 1], targets[i : i + 1]) for i in range(count)])
+        error = max(apart(a, b) for a, b in zip(together, alone, strict=True))
         return Measured(error, count, of="each map's largest value")
 
     says = "explained together, pictures get the maps that they get one by one"
@@ -129,14 +128,13 @@ EQUATIONS: tuple[Equation, ...] = (
 
 def try_all(subject: Subject, maps: Sequence[MethodMaps], tell: Tell = lambda _: None) -> list[Oracle]:
     """Every equation about the methods at hand, and for each method the one of its singles."""
-    passes = {found.name: found.passes for found in maps}
-    exact = Exact.of(subject, {found.name: found.found.maps for found in maps}, BATCH)
-    return [_tried(equation, exact, tell) for equation in _about(passes)]
+    exact = Exact.of(subject, {found.name: found.passes for found in maps}, BATCH)
+    return [_tried(equation, exact, tell) for equation in _about([found.name for found in maps])]
 
 
-def _about(passes: dict[str, int]) -> Iterator[Equation]:
-    yield from (equation for equation in EQUATIONS if passes.keys() & set(equation.methods))
-    yield from (singles(method, price) for method, price in passes.items())
+def _about(methods: Sequence[str]) -> Iterator[Equation]:
+    yield from (equation for equation in EQUATIONS if set(methods) & set(equation.methods))
+    yield from map(singles, methods)
 
 
 def _tried(equation: Equation, exact: Exact, tell: Tell) -> Oracle:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.audit.subject import Subject
@@ -71,7 +70,7 @@ class Exact:
         images: float64 (n, C, H, W).
         targets: int64 (n,).
         layer: where methods that look at a layer look; None: nowhere.
-        given: the maps of the audit, float32 (N, h, w), by method.
+        passes: what a picture costs, by method.
         network: the conversion, float64; None where it has none.
         no_network: then why.
     """
@@ -80,12 +79,12 @@ class Exact:
     images: Tensor
     targets: Tensor
     layer: str | None
-    given: Mapping[str, NDArray[np.float32]]
+    passes: Mapping[str, int]
     network: Layer | None
     no_network: str = ""
 
     @classmethod
-    def of(cls, subject: Subject, given: Mapping[str, NDArray[np.float32]], most: int) -> "Exact":
+    def of(cls, subject: Subject, passes: Mapping[str, int], most: int) -> "Exact":
         """Copies, so that what is done to them reaches nobody; at most so many pictures."""
         images = subject.images[:most].contiguous().double().cpu()
         network, why = None, ""
@@ -95,7 +94,7 @@ class Exact:
             model, network = twins.model, twins.network
         except UsageError as error:
             model, why = model.double(), str(error)
-        return cls(model, images, subject.targets[:most].cpu(), subject.layer, given, network, why)
+        return cls(model, images, subject.targets[:most].cpu(), subject.layer, passes, network, why)
 
     @cached_property
     def copy(self) -> EvalCopy:
@@ -126,6 +125,16 @@ class Exact:
             raise UsageError("no layer of at least 4×4")
         found: Tensor = run(self.copy, where, images, targets)
         return found.double()
+
+    @cached_property
+    def _firsts(self) -> dict[tuple[str, int], Tensor]:
+        return {}
+
+    def first(self, method: str, count: int) -> Tensor:
+        """The maps of the first `count` pictures, made once."""
+        if (method, count) not in self._firsts:
+            self._firsts[method, count] = self.maps(method, self.images[:count], self.targets[:count])
+        return self._firsts[method, count]
 
     def logits(
         self,
