@@ -18,6 +18,7 @@ from convscope.explain.gradients import NOISE, NOISY
 
 STEP = 1e-7
 ALLOWED = 1e-4
+TRACE = 1e-3  # of noise, as a share of a standard deviation of the pictures
 WAYS = 4  # directions tried for every picture
 PIXELS = 6  # of saliency, for every picture; of SmoothGrad, whose price is 32 times as high, one
 
@@ -27,6 +28,17 @@ Slope = Callable[[Callable[[float], Tensor]], Tensor]
 def slope(logit: Callable[[float], Tensor]) -> Tensor:
     """The derivative at 0 of each picture's logit (n,) along the way that `logit` goes."""
     return (logit(STEP) - logit(-STEP)) / (2 * STEP)
+
+
+def uneven(exact: Exact) -> tuple[Tensor, Tensor]:
+    """The first pictures with a trace of noise, and their classes.
+
+    In a picture's even parts all places of a max pooling are exactly equal: there the logit has no slope, only one to
+    each side, and a gradient is one of them.
+    """
+    images, targets = exact.few
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0), dtype=images.dtype)
+    return images + TRACE * noise, targets
 
 
 def weights(shape: torch.Size, seed: int) -> Tensor:
@@ -69,7 +81,7 @@ def by_share(a: Tensor, u: Tensor) -> Tensor:
 
 def input_x_gradient(exact: Exact) -> Measured:
     """Σ u m against the slope of y as every pixel x grows by u x."""
-    images, targets = exact.few
+    images, targets = uneven(exact)
     maps = exact.maps("input-x-gradient", images, targets)
     found, expected = [], []
     for seed in range(WAYS):
@@ -81,7 +93,7 @@ def input_x_gradient(exact: Exact) -> Measured:
 
 def saliency(exact: Exact) -> Measured:
     """At some pixels of every picture: the steepest of the channels' slopes."""
-    images, targets = exact.few
+    images, targets = uneven(exact)
     maps = exact.maps("saliency", images, targets)
     places = torch.randperm(maps[0].numel(), generator=torch.Generator().manual_seed(0))[:PIXELS].tolist()
     found, expected = [], []
