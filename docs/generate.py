@@ -31,6 +31,7 @@ COMMANDS = [
     "explain",
     "look",
     "prove",
+    "audit",
     "verify",
     "doctor",
     "export",

@@ -16,7 +16,7 @@ ROWS = [
     {"models", "convert", "explain"},
     {"runs"},
     {"training", "evaluate", "predict", "proof"},
-    {"train", "verify", "views", "doctor", "export"},
+    {"train", "verify", "views", "doctor", "export", "audit"},
     {"smoke"},
     {"cli"},
     {"__init__", "__main__"},

@@ -80,7 +80,12 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel: Path, 
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == {name.replace(os.sep, "/") for name in expected}
-    assert {"convscope/recipes/digits.yaml", "convscope/runs/report.html", "convscope/py.typed"} <= found
+    assert {
+        "convscope/recipes/digits.yaml",
+        "convscope/runs/report.html",
+        "convscope/audit/page.html",
+        "convscope/py.typed",
+    } <= found
 
 
 def test_it_is_imported_from_where_it_was_installed(environment: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
+from convscope.cli.audit import audit
 from convscope.cli.data import data
 from convscope.cli.explain import explain
 from convscope.cli.export import export
@@ -171,6 +172,9 @@ def prove(
     verdicts.proof(opened, proof, own.warn("test"), json)
     if not proof.ok:
         raise typer.Exit(1)
+
+
+app.command()(audit)
 
 
 @app.command()

@@ -169,6 +169,32 @@ def numpy_grad_cam(network: Layer, layer: str, x: Array) -> tuple[Array, NDArray
     Σ_k w_k A_k, w_k being the mean over places of the logit's gradient with respect to the activation A_k (Selvaraju
     et al. 2017, equations 1 and 2).
     """
+    there = class_gradients(network, x, layer)
+    weights = there.gradient.mean(axis=(2, 3), keepdims=True)  # (N, K, 1, 1)
+    return (weights * there.activation).sum(axis=1), there.targets
+
+
+@dataclass(frozen=True, eq=False)
+class ClassGradients:
+    """What NumPy's backward pass from the logit of a class shows.
+
+    Attributes:
+        activation: the output of the layer, (N, K, h, w); empty where no layer of that name computes anything.
+        gradient: of the logit with respect to it.
+        of_input: of the logit with respect to the picture, (N, C, H, W).
+        targets: the class, (N,).
+    """
+
+    activation: Array
+    gradient: Array
+    of_input: Array
+    targets: NDArray[np.int64]
+
+
+def class_gradients(
+    network: Layer, x: Array, layer: str | None = None, targets: NDArray[np.int64] | None = None
+) -> ClassGradients:
+    """The gradient of each picture's target logit, by default of the predicted class; `network` in eval mode."""
     activation: Array = np.empty(0)
     gradient: Array = np.empty(0)
 
@@ -183,10 +209,9 @@ def numpy_grad_cam(network: Layer, layer: str, x: Array) -> tuple[Array, NDArray
             gradient = dy.copy()
 
     logits = run_forward(network, x, keep_activation, remember=True)
-    targets = logits.argmax(axis=1)
-    run_backward(network, np.eye(logits.shape[1])[targets], keep_gradient)
-    weights = gradient.mean(axis=(2, 3), keepdims=True)  # (N, K, 1, 1)
-    return (weights * activation).sum(axis=1), targets
+    targets = logits.argmax(axis=1) if targets is None else targets
+    dx = run_backward(network, np.eye(logits.shape[1])[targets], keep_gradient)
+    return ClassGradients(activation, gradient, dx, targets)
 
 
 def torch_state(model: nn.Module) -> dict[str, Array]:

@@ -92,10 +92,12 @@ def prepare(
     augment: Augment | None = None,
     arithmetic: Arithmetic | None = None,
     source: DataConfig | None = None,
+    relabel: Callable[[ImageSet], ImageSet] | None = None,
 ) -> Job:
     """Load the pictures, build the network and settle how to compute, if `arithmetic` does not.
 
-    `source` says where the pictures are by now, if not where `config` does.
+    `source` says where the pictures are by now, if not where `config` does; `relabel` changes those to learn from, for
+    a control experiment.
     """
     settings = config.train
     if settings.patience and settings.sizes:
@@ -107,6 +109,7 @@ def prepare(
     )
     pictures, test = load_configured(source or config.data, data_dir)
     training, validation = hold_out(pictures, config)
+    training = relabel(training) if relabel else training
     mean, std = training.channel_stats()
     batches = Batches(
         training,
