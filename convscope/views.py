@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,11 @@ def explain_picture(
     target: str | None = None,
     layer: str | None = None,
     out: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Values:
-    """Draw where the evidence for a class lies, beside the picture itself."""
+    """Draw where the evidence for a class lies, beside the picture itself; `progress` as in `explain`."""
     batch = picture.pixels[None]
-    found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method)
+    found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method, progress)
     heatmap = found.heatmaps(display_size(*picture.pixels.shape[1:]))[0]
     probabilities = run.probabilities(batch)[0]
     index, predicted = int(found.targets[0]), int(probabilities.argmax())

@@ -158,11 +158,14 @@ def explain(
     """Show where in a picture the network saw its class."""
     from convscope import views
     from convscope.cli import show
+    from convscope.cli.progress import progress_bar
     from convscope.runs import load_run
 
     opened = load_run(run)
     picture = views.choose_picture(opened, image, index, data_dir)
-    show.explanation(views.explain_picture(opened, picture, method, target, layer, out), json)
+    with progress_bar("pass") as progress:
+        values = views.explain_picture(opened, picture, method, target, layer, out, progress)
+    show.explanation(values, json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.errors import ConvscopeError, UsageError
-from convscope.explain.capture import EvalCopy
+from convscope.explain.capture import EvalCopy, Progress
 from convscope.explain.explanation import Evidence, Explanation
 from convscope.explain.methods import INPUT, is_of_input
 from convscope.registry import METHODS
@@ -24,6 +24,7 @@ def explain(
     target: Target = None,
     layer: str | None = None,
     method: str = "grad-cam",
+    progress: Progress | None = None,
 ) -> Explanation:
     """Explain a prediction: where in the picture a layer finds what argues for a class.
 
@@ -40,6 +41,8 @@ def explain(
             `model.cam_layer` if the model has one, else the layer that finishes last of those whose output is
             at least 4×4 for these pictures. Methods for the picture's own pixels take none.
         method: a name in `METHODS`.
+        progress: called as ``progress(done, total)`` after each part of the passes of a method that makes very many
+            of them: `score-cam`, `ablation-cam`, `occlusion`.
 
     Raises:
         UsageError: images, target, layer or method cannot be used; the message says why and lists the
@@ -55,7 +58,7 @@ def explain(
     """
     run = METHODS.load(method)
     _check_images(images)
-    copy = EvalCopy(model)
+    copy = EvalCopy(model, progress)
     if is_of_input(run):
         if layer is not None:
             raise UsageError(f"{method} explains the picture's own pixels; leave layer {layer!r} out")
