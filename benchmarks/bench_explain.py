@@ -32,7 +32,7 @@ from convscope.runs.environment import command_line, describe_environment
 
 ROOT = Path(__file__).parent.parent
 PACKAGED = "cifar10-94"
-BATCHES = {1: 400, 64: 20}  # pictures: rounds whose median is taken
+BATCHES = {1: 300, 64: 9}  # pictures: rounds whose median is taken
 
 
 def networks() -> dict[str, nn.Module]:

@@ -8,20 +8,19 @@ METHODS = ("score-cam", "ablation-cam", "occlusion")
 COUNTS = (1, 4, 16)
 CHANNELS, SIZE = 64, 96
 
-# the first passes take what any take: as many pictures as a method puts through at once, and the whole batch
+# the first pass loads what any takes
 PROGRAM = """
 import resource, sys
 import torch
 from torch import nn
 from convscope.explain import explain
-from convscope.explain.capture import pictures_at_once
 method, count, channels, size = sys.argv[1], *map(int, sys.argv[2:])
 torch.manual_seed(0)
 body = nn.Conv2d(3, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, channels, 3, stride=2), nn.ReLU()
 model = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 5)).eval()
 pictures = torch.randn(count, 3, size, size)
 with torch.no_grad():
-    model(torch.randn(max(count, pictures_at_once(pictures)), 3, size, size))
+    model(pictures[:1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 explain(model, pictures, layer=None if method == "occlusion" else "3", method=method)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
@@ -29,7 +28,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def peaks() -> dict[str, dict[str, float]]:
-    """MiB that each method's peak lies above that of the passes alone, by method and number of pictures (Linux)."""
+    """MiB that each method's peak lies above that of one pass of one picture, by method and number of pictures.
+
+    On Linux.
+    """
     return {method: {str(count): peak(method, count) for count in COUNTS} for method in METHODS}
 
 

@@ -27,10 +27,10 @@ def grad_cam(result: dict[str, Any]) -> Rows:
 
 
 def memory(result: dict[str, Any]) -> Rows:
-    """A row a method: what it adds to the memory that one forward pass has taken, for more and more pictures."""
+    """A row a method: what it takes beyond one forward pass of one picture, for more and more pictures."""
     counts = list(next(iter(result["memory"].values())))
     rows = [[f"`{name}`", *(f"{of[count]:.0f}" for count in counts)] for name, of in result["memory"].items()]
-    return [["memory (MiB)", *(f"{count} picture{'s' * (int(count) > 1)}" for count in counts)], *rows]
+    return [["memory beyond one pass (MiB)", *(f"{count} picture{'s' * (int(count) > 1)}" for count in counts)], *rows]
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], Rows]] = {"grad_cam": grad_cam, "memory": memory}

@@ -50,8 +50,9 @@ def eval_clone(model: nn.Module) -> nn.Module:
                 begun.append(_begin(name, module, memo))
             else:
                 _prepare_deepcopy(name, module, memo)
-        for one in begun:
-            _finish(*one, memo)
+        for name, module, state, left in begun:
+            if left:
+                _finish(name, module, state, left, memo)
         clone: nn.Module = copy.deepcopy(model, memo)
     if not all(plain.values()):
         for module in clone.modules():
@@ -60,7 +61,7 @@ def eval_clone(model: nn.Module) -> nn.Module:
 
 
 def _refuse_scripted(kind: type[nn.Module], model: nn.Module) -> None:
-    if issubclass(kind, torch.jit.ScriptModule):
+    if torch.jit.ScriptModule in kind.__mro__:
         raise UsageError(
             f"{type(model).__name__} is scripted or contains a scripted module, whose layers cannot be looked "
             "into; pass the Python module it was made from"
@@ -91,28 +92,35 @@ def _begin(name: str, module: nn.Module, memo: dict[int, Any]) -> _Begun:
     state.pop("_compiled_call_impl", None)  # belongs to torch.compile and is bound to the original
     for attribute, value in state.items():
         kind = type(value)
-        if kind in _SIMPLE or (kind is tuple and _SIMPLE.issuperset(map(type, value))):
+        if kind in _SIMPLE:
             continue
-        if attribute in _HOOK_TABLES:
-            state[attribute] = _kept_hooks(value) if value else kind()
-        elif attribute not in _OWN or attribute == "_modules":
+        if attribute in _OWN:
+            if not value:
+                state[attribute] = kind()
+            elif attribute in ("_parameters", "_buffers"):
+                state[attribute] = {
+                    k: None if tensor is None else _stand_in(name, tensor, memo) for k, tensor in value.items()
+                }
+            elif attribute == "_modules":
+                left.append(attribute)
+            else:
+                state[attribute] = _kept_hooks(value) if attribute in _HOOK_TABLES else kind(value)
+        elif kind is not tuple or not _SIMPLE.issuperset(map(type, value)):
             _share_tensors(name, value, memo)
             left.append(attribute)
-        elif isinstance(value, dict):  # parameters or buffers
-            state[attribute] = {
-                key: None if tensor is None else _stand_in(name, tensor, memo) for key, tensor in value.items()
-            }
-        else:  # names of buffers that are not saved
-            state[attribute] = kind(value)
     state["training"] = False
     memo[id(module)] = shell = object.__new__(type(module))
-    shell.__dict__ = state
+    object.__setattr__(shell, "__dict__", state)  # nn.Module's own looks for parameters in it, slowly
     return name, module, state, left
 
 
 def _finish(name: str, module: nn.Module, state: dict[str, Any], left: list[str], memo: dict[int, Any]) -> None:
     """Copy the attributes that `_begin` left, in whatever way they refer to each other."""
     for attribute in left:
+        if attribute == "_modules":
+            children = module._modules.items()
+            state[attribute] = {k: memo[id(m)] if id(m) in memo else copy.deepcopy(m, memo) for k, m in children}
+            continue
         try:
             state[attribute] = copy.deepcopy(state[attribute], memo)
         except (TypeError, RuntimeError) as error:
@@ -142,15 +150,17 @@ def _stand_in(name: str, tensor: Tensor, memo: dict[int, Any]) -> Tensor:
     """What stands in the clone for a tensor of the module `name`: one and the same wherever the model refers to it."""
     if (known := memo.get(id(tensor))) is not None:
         return cast(Tensor, known)
-    if is_lazy(tensor):
-        raise UsageError(f"layer {name!r} is lazy and has no weights yet; pass one batch through the model first")
-    made: Tensor
-    if not isinstance(tensor, nn.Parameter):
+    kind = type(tensor)
+    if kind is Tensor:
         made = tensor.clone()
-    elif tensor.is_inference():
-        made = nn.Parameter(tensor.clone(), requires_grad=False)
+    elif kind is nn.Parameter and not tensor.is_inference():
+        made = nn.Parameter(tensor, requires_grad=False)  # of the same storage
+    elif is_lazy(tensor):
+        raise UsageError(f"layer {name!r} is lazy and has no weights yet; pass one batch through the model first")
+    elif not isinstance(tensor, nn.Parameter):
+        made = tensor.clone()
     else:
-        made = nn.Parameter(tensor.detach(), requires_grad=False)
+        made = nn.Parameter(tensor.clone() if tensor.is_inference() else tensor.detach(), requires_grad=False)
     memo[id(tensor)] = made
     return made
 

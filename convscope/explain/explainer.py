@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from convscope.errors import ConvscopeError, UsageError
 from convscope.explain.capture import EvalCopy, Progress
 from convscope.explain.explanation import Evidence, Explanation
-from convscope.explain.methods import INPUT, is_of_input
+from convscope.explain.methods import INPUT, Method, is_of_input
+from convscope.explain.random_streams import streams_kept
 from convscope.registry import METHODS
 
 Target = int | Sequence[int] | NDArray[np.integer[Any]] | Tensor | None
@@ -58,6 +59,19 @@ def explain(
     """
     run = METHODS.load(method)
     _check_images(images)
+    return streams_kept(model, images.device, lambda: _explain(model, images, target, layer, method, run, progress))
+
+
+def _explain(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    layer: str | None,
+    method: str,
+    run: Method,
+    progress: Progress | None,
+) -> Explanation:
+    """`explain`, its arguments checked but for what the model has to say about them."""
     copy = EvalCopy(model, progress)
     if is_of_input(run):
         if layer is not None:
@@ -121,8 +135,8 @@ def _class_number(value: Any, classes: int) -> int:
 
 def _check_finite(maps: NDArray[np.float32], method: str, layer: str) -> None:
     """Refuse NaN and infinity: they stem from model or pictures and must not pass for an empty map."""
-    broken = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
-    if len(broken):
+    if not np.isfinite(maps).all():
+        broken = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
         raise ConvscopeError(
             f"{method} at layer {layer!r} is not finite for {len(broken)} of {len(maps)} pictures "
             f"(first: {broken[0]}); look for NaN or infinity in the pictures and in the weights"

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import explain_memory
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,9 +33,3 @@ def test_a_small_run_prints_its_tables_and_writes_what_it_measured(tmp_path: Pat
         assert all(difference < 1e-5 for difference in row["difference"].values())
     for line in ("cifar10-94, 1 picture", "TinyResNet, 64 pictures", "`score-cam`"):
         assert f"\n{line}" in done.stdout
-
-
-def test_sixteen_times_the_pictures_take_hardly_more_memory():
-    """Masks of all pictures at once would take 16·64·96² numbers, 36 MiB; a part of the passes takes 28 of them."""
-    few, many = (explain_memory.peak("score-cam", count) for count in (1, 16))
-    assert many - few < 30

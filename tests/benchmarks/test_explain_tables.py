@@ -60,7 +60,7 @@ def test_without_packages_there_is_only_the_one_by_hand(result: dict[str, Any]):
 
 def test_memory(result: dict[str, Any]):
     assert explain_tables.memory(result) == [
-        ["memory (MiB)", "1 picture", "16 pictures"],
+        ["memory beyond one pass (MiB)", "1 picture", "16 pictures"],
         ["`score-cam`", "10", "20"],
     ]
 
