@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @contextmanager
 def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     """Gives what is to be called with (done, total); the bar comes with the first call that leaves something to do."""
-    bar: tqdm[None] | None = None
+    bar: tqdm[Never] | None = None
 
     def show(done: int, total: int) -> None:
         nonlocal bar
