@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from convscope.errors import ConvscopeError, UsageError
 
-_Begun = tuple[str, nn.Module, dict[str, Any], list[str]]  # name, module, the clone's attributes, those still to do
+_Begun = tuple[nn.Module, dict[str, Any], list[str]]  # a module, its clone's attributes, those still to do
 
 _OWN = frozenset(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 _HOOK_TABLES = frozenset(name for name in _OWN if "hooks" in name)
@@ -40,24 +40,49 @@ def eval_clone(model: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     plain: dict[type[nn.Module], bool] = {}
     begun: list[_Begun] = []
+    modules: dict[nn.Module, None] = {}
+    _collect(model, modules)
     with torch.inference_mode(False), torch.no_grad():
-        for name, module in model.named_modules():
+        for module in modules:
             kind = type(module)
             if kind not in plain:
                 _refuse_scripted(kind, model)
                 plain[kind] = _is_plain(kind)
-            if plain[kind]:
-                begun.append(_begin(name, module, memo))
-            else:
-                _prepare_deepcopy(name, module, memo)
-        for name, module, state, left in begun:
+            try:
+                if plain[kind]:
+                    begun.append(_begin(module, memo))
+                else:
+                    _prepare_deepcopy(module, memo)
+            except _LazyError:
+                raise UsageError(
+                    f"layer {_name(module, model)!r} is lazy and has no weights yet; "
+                    "pass one batch through the model first"
+                ) from None
+        for module, state, left in begun:
             if left:
-                _finish(name, module, state, left, memo)
+                _finish(module, state, left, memo, model)
         clone: nn.Module = copy.deepcopy(model, memo)
     if not all(plain.values()):
         for module in clone.modules():
             module.training = False
     return clone
+
+
+class _LazyError(Exception):
+    """A parameter that has no numbers yet."""
+
+
+def _collect(module: nn.Module, found: dict[nn.Module, None]) -> None:
+    """Enter the module and all below it into `found`, once each, in the order of `named_modules`, but without names."""
+    found[module] = None
+    for child in module._modules.values():
+        if child is not None and child not in found:
+            _collect(child, found)
+
+
+def _name(module: nn.Module, model: nn.Module) -> str:
+    """The module's first name in the model."""
+    return next(name for name, found in model.named_modules() if found is module)
 
 
 def _refuse_scripted(kind: type[nn.Module], model: nn.Module) -> None:
@@ -83,7 +108,7 @@ def _is_plain(kind: type[nn.Module]) -> bool:
     )
 
 
-def _begin(name: str, module: nn.Module, memo: dict[int, Any]) -> _Begun:
+def _begin(module: nn.Module, memo: dict[int, Any]) -> _Begun:
     """The clone of a plain module but for what may lead to other modules; `memo` says what stands for which tensor.
 
     Two passes, because a tensor or a module must be in `memo` before anything that refers to it is copied.
@@ -99,22 +124,22 @@ def _begin(name: str, module: nn.Module, memo: dict[int, Any]) -> _Begun:
                 state[attribute] = kind()
             elif attribute in ("_parameters", "_buffers"):
                 state[attribute] = {
-                    k: None if tensor is None else _stand_in(name, tensor, memo) for k, tensor in value.items()
+                    k: None if tensor is None else _stand_in(tensor, memo) for k, tensor in value.items()
                 }
             elif attribute == "_modules":
                 left.append(attribute)
             else:
                 state[attribute] = _kept_hooks(value) if attribute in _HOOK_TABLES else kind(value)
         elif kind is not tuple or not _SIMPLE.issuperset(map(type, value)):
-            _share_tensors(name, value, memo)
+            _share_tensors(value, memo)
             left.append(attribute)
     state["training"] = False
     memo[id(module)] = shell = object.__new__(type(module))
     object.__setattr__(shell, "__dict__", state)  # nn.Module's own looks for parameters in it, slowly
-    return name, module, state, left
+    return module, state, left
 
 
-def _finish(name: str, module: nn.Module, state: dict[str, Any], left: list[str], memo: dict[int, Any]) -> None:
+def _finish(module: nn.Module, state: dict[str, Any], left: list[str], memo: dict[int, Any], model: nn.Module) -> None:
     """Copy the attributes that `_begin` left, in whatever way they refer to each other."""
     for attribute in left:
         if attribute == "_modules":
@@ -124,30 +149,30 @@ def _finish(name: str, module: nn.Module, state: dict[str, Any], left: list[str]
         try:
             state[attribute] = copy.deepcopy(state[attribute], memo)
         except (TypeError, RuntimeError) as error:
-            owner = f"layer {name!r}" if name else "the model"
+            owner = "the model" if module is model else f"layer {_name(module, model)!r}"
             raise ConvscopeError(
                 f"cannot copy attribute {attribute!r} of {owner} ({type(module).__name__}) for explaining: "
                 f"{str(error).splitlines()[0]}; keep such an object outside the module"
             ) from error
 
 
-def _prepare_deepcopy(name: str, module: nn.Module, memo: dict[int, Any]) -> None:
+def _prepare_deepcopy(module: nn.Module, memo: dict[int, Any]) -> None:
     """Enter into `memo` what deepcopy shall take for the tensors and hooks of a module that is not plain."""
     for attribute, value in vars(module).items():
         if attribute in _HOOK_TABLES:
             memo[id(value)] = _kept_hooks(value)
         elif type(value) not in _SIMPLE:
-            _share_tensors(name, value, memo)
+            _share_tensors(value, memo)
 
 
-def _share_tensors(name: str, value: object, memo: dict[int, Any]) -> None:
-    """Enter into `memo` what stands in the clone for each tensor in an attribute of the module `name`."""
+def _share_tensors(value: object, memo: dict[int, Any]) -> None:
+    """Enter into `memo` what stands in the clone for each tensor in an attribute of a module."""
     for tensor in _tensors_in(value):
-        _stand_in(name, tensor, memo)
+        _stand_in(tensor, memo)
 
 
-def _stand_in(name: str, tensor: Tensor, memo: dict[int, Any]) -> Tensor:
-    """What stands in the clone for a tensor of the module `name`: one and the same wherever the model refers to it."""
+def _stand_in(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    """What stands in the clone for a tensor of the model: one and the same wherever the model refers to it."""
     if (known := memo.get(id(tensor))) is not None:
         return cast(Tensor, known)
     kind = type(tensor)
@@ -156,7 +181,7 @@ def _stand_in(name: str, tensor: Tensor, memo: dict[int, Any]) -> Tensor:
     elif kind is nn.Parameter and not tensor.is_inference():
         made = nn.Parameter(tensor, requires_grad=False)  # of the same storage
     elif is_lazy(tensor):
-        raise UsageError(f"layer {name!r} is lazy and has no weights yet; pass one batch through the model first")
+        raise _LazyError
     elif not isinstance(tensor, nn.Parameter):
         made = tensor.clone()
     else:
