@@ -82,7 +82,8 @@ def _collect(module: nn.Module, found: dict[nn.Module, None]) -> None:
 
 def _name(module: nn.Module, model: nn.Module) -> str:
     """The module's first name in the model."""
-    return next(name for name, found in model.named_modules() if found is module)
+    first: str = next(name for name, found in model.named_modules() if found is module)
+    return first
 
 
 def _refuse_scripted(kind: type[nn.Module], model: nn.Module) -> None:
