@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_small_run_prints_its_tables_and_writes_what_it_measured(tmp_path: Path):
     command = [sys.executable, "benchmarks/bench_explain.py", "--quick", "--threads", "1"]
     done = subprocess.run(
