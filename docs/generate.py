@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from benchmarks import ablation_table, numpy_tables, training_tables
+from benchmarks import ablation_table, explain_tables, numpy_tables, training_tables
 from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
 from convscope.doctor import CHECKS
@@ -140,6 +140,15 @@ def training_speed() -> str:
     return "\n\n".join([f"`{environment['command']}`: {training_tables.describe(environment)}", *tables])
 
 
+def explanation_speed() -> str:
+    """What benchmarks/bench_explain.py measured last: the machine and its tables."""
+    if (result := measured("explain")) is None:
+        return NOT_YET
+    environment = result["environment"]
+    tables = [table(header, rows) for header, *rows in (of(result) for of in explain_tables.TABLES.values())]
+    return "\n\n".join([f"`{environment['command']}`: {explain_tables.describe(environment)}", *tables])
+
+
 def ablation() -> str:
     """What benchmarks/bench_ablation.py has measured: a row an idea."""
     if (result := measured("ablation")) is None:
@@ -171,6 +180,7 @@ PARTS = {
     "configuration": configuration,
     "speed": speed,
     "training speed": training_speed,
+    "explanation speed": explanation_speed,
     "ablation": ablation,
 }
 

@@ -32,10 +32,12 @@ def explain(
     """
     from convscope import views
     from convscope.cli import show
+    from convscope.cli.progress import progress_bar
     from convscope.runs import load_run
 
     opened = load_run(run)
     picture = views.choose_picture(opened, image, index, data_dir)
-    if sweep:
-        return show.sweep(views.sweep_picture(opened, picture, method, target, layer, out, progress=True), json)
-    show.explanation(views.explain_picture(opened, picture, method, target, layer, out), json)
+    with progress_bar("map" if sweep else "pass") as progress:
+        draw = views.sweep_picture if sweep else views.explain_picture
+        values = draw(opened, picture, method, target, layer, out, progress)
+    (show.sweep if sweep else show.explanation)(values, json)

@@ -61,6 +61,7 @@ def look(
     """
     from convscope import views
     from convscope.cli import show
+    from convscope.cli.progress import progress_bar
     from convscope.runs import load_run
     from convscope.runs.layer_table import layer_rows
 
@@ -79,7 +80,9 @@ def look(
         case What.augment:
             view = views.look_at_augmentation(opened, data_dir, out)
         case What.patches:
-            return show.patches(views.look_at_patches(opened, layer, channel, data_dir, out, progress=True), json)
+            with progress_bar("picture") as progress:
+                values = views.look_at_patches(opened, layer, channel, data_dir, out, progress)
+            return show.patches(values, json)
         case What.maps:
             picture = views.choose_picture(opened, image, 0 if image is None and index is None else index, data_dir)
             view = views.look_at_maps(opened, picture, layer, out)

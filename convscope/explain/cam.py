@@ -136,8 +136,8 @@ def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
         terms = weights.to(dtype) * activation.detach().to(dtype)  # (N, K, h, w)
         total = terms.sum(dim=1)
         error = terms.shape[1] * torch.finfo(dtype).eps / 2
-        doubt = error / (1 - error) * terms.abs().sum(dim=1)
-        return torch.where(total.abs() <= doubt, 0.0, total)
+        doubt = terms.abs_().sum(dim=1).mul_(error / (1 - error))
+        return total.masked_fill_(total.abs() <= doubt, 0.0)
 
 
 def _at(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

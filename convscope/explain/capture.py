@@ -5,8 +5,7 @@ itself are never touched, whatever fails and however many threads explain the sa
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
@@ -15,23 +14,29 @@ from torch import Tensor, nn
 
 from convscope.errors import UsageError
 from convscope.explain.clone import eval_clone
+from convscope.explain.forward_pass import Listener, forward_pass, private
+from convscope.explain.forward_pass import recording as recording
 from convscope.explain.layer_call import LayerCall, choices, layer_call, refusal, size_text
-from convscope.explain.random_streams import draws_undone
 
 AT_ONCE = 2**18  # pixels that go through a model together: 256 pictures of 32×32
 
-# (module name, which call of it, its output) -> None, or what takes the output's place
-Listener = Callable[[str, int, Any], Any]
+# called with how much is done, and of how much
+Progress = Callable[[int, int], None]
 
 
 class EvalCopy:
     """A private copy of a model in eval mode, on which every explanation method makes its passes.
 
     Not to be shared between threads: each call of `explain` makes its own.
+
+    Args:
+        model: any module.
+        progress: told by the methods that make many passes how far they are.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, progress: Progress | None = None) -> None:
         self.model = eval_clone(model)
+        self.progress = progress
         self.name = type(model).__name__
         self._last: tuple[str, Tensor, tuple[Tensor, Tensor]] | None = None
 
@@ -55,7 +60,7 @@ class EvalCopy:
         """
         if self._last is not None and self._last[0] == layer and self._last[1] is images:
             return self._last[2]
-        module, which = self.resolve(layer, images)
+        module, which = self._find(layer, images)
         leaves: list[Tensor] = []
 
         def cut(name: str, index: int, output: Any) -> Tensor | None:
@@ -63,12 +68,12 @@ class EvalCopy:
                 return None
             # set here as well: the model's own forward may run this layer under no_grad
             with torch.inference_mode(False), torch.enable_grad():
-                leaves.append(_private(output).requires_grad_())
+                leaves.append(private(output).requires_grad_())
                 # a copy, because a leaf may not be changed in place, as ReLU(inplace=True) would
                 return leaves[-1].clone()
 
-        logits, counts = self._run(images, cut, {module}, record=True)
-        if not leaves or (which is None and counts[module] > 1):
+        logits, counts = self._run(images, cut, {layer: module}, record=True)
+        if not leaves or (which is None and counts[layer] > 1):
             self.refuse(layer, images)
         self._check_logits(logits, images)
         if not logits.requires_grad:
@@ -85,8 +90,8 @@ class EvalCopy:
             UsageError: no gradient leads from the logits back to the pictures.
         """
         with recording(images.device):
-            x = _private(images).requires_grad_()
-        logits, _ = self._run(images, _ignore, set(), record=True, x=x)
+            x = private(images).requires_grad_()
+        logits, _ = self._run(images, _ignore, {}, record=True, x=x)
         self._check_logits(logits, images)
         if not logits.requires_grad:
             raise UsageError(f"{self.name} cannot be explained: no gradient leads from its logits back to the pictures")
@@ -100,7 +105,7 @@ class EvalCopy:
         Raises:
             UsageError: the layer cannot be looked into, as in `forward_at`.
         """
-        module, which = (None, None) if layer is None else self.resolve(layer, images)
+        module, which = (None, None) if layer is None else self._find(layer, images)
         changed = False
 
         def listener(name: str, index: int, output: Any) -> Tensor | None:
@@ -110,8 +115,9 @@ class EvalCopy:
             changed = True
             return change(output)
 
-        logits, counts = self._run(images, listener, set() if module is None else {module}, record=False)
-        if layer is not None and module is not None and (not changed or (which is None and counts[module] > 1)):
+        modules = {} if layer is None or module is None else {layer: module}
+        logits, counts = self._run(images, listener, modules, record=False)
+        if layer is not None and (not changed or (which is None and counts[layer] > 1)):
             self.refuse(layer, images)
         self._check_logits(logits, images)
         return cast(Tensor, logits)
@@ -140,7 +146,8 @@ class EvalCopy:
             call = layer_call(name, index, output)
             calls.append(replace(call, value=keep(output)) if keep and call.grid != (0, 0) else call)
 
-        _, counts = self._run(images, note, modules, record=False)
+        chosen = {name: m for name, m in self.model.named_modules() if modules is None or name in modules}
+        _, counts = self._run(images, note, chosen, record=False)
         return [replace(call, of=counts[call.module]) for call in calls]
 
     def layers(self, images: Tensor) -> set[str]:
@@ -160,7 +167,7 @@ class EvalCopy:
                 names.add(name)
             outputs.append(output)
 
-        self._run(images[:1], note, None, record=False)
+        self._run(images[:1], note, dict(self.model.named_modules()), record=False)
         return names
 
     def default_layer(self, images: Tensor) -> str:
@@ -191,14 +198,36 @@ class EvalCopy:
         Raises:
             UsageError: there is no such module; the message lists the layers that will do.
         """
-        by_name = dict(self.model.named_modules(remove_duplicate=False))
-        first_name = {module: name for name, module in self.model.named_modules()}
-        if layer and layer in by_name:
-            return first_name[by_name[layer]], None
+        module, which = self._find(layer, images)
+        return next(name for name, found in self.model.named_modules() if found is module), which
+
+    def _find(self, layer: str, images: Tensor) -> tuple[nn.Module, int | None]:
+        """As `resolve`, but the module itself, for which the others need not be listed."""
+        if layer and (module := self._module(layer)) is not None:
+            return module, None
         name, _, number = layer.rpartition("#")
-        if name and name in by_name and number.isdecimal() and int(number) > 0:
-            return first_name[by_name[name]], int(number)
+        if name and number.isdecimal() and int(number) > 0 and (module := self._module(name)) is not None:
+            return module, int(number)
         raise UsageError(f"{self.name} has no layer {layer!r}; choose from {choices(self.calls(images[:1]))}")
+
+    def _module(self, name: str) -> nn.Module | None:
+        """The module of that dotted name, if there is one."""
+        module: nn.Module | None = self.model
+        for part in name.split("."):
+            module = None if module is None else module._modules.get(part)
+        return module
+
+    def parts(self, count: int, images: Tensor) -> Iterator[slice]:
+        """`range(count)`, cut so that pictures of the size of `images`, one for each number, fit in memory together.
+
+        After each part `progress` is told.
+        """
+        at_once = pictures_at_once(images)
+        for first in range(0, count, at_once):
+            done = min(first + at_once, count)
+            yield slice(first, done)
+            if self.progress is not None:
+                self.progress(done, count)
 
     def refuse(self, layer: str, images: Tensor, reason: str | None = None) -> NoReturn:
         """Raise the UsageError that says why the model cannot be looked into at `layer`, and where it can."""
@@ -207,41 +236,15 @@ class EvalCopy:
         raise UsageError(f"layer {layer!r} cannot be used: {reason}; choose from {choices(calls)}")
 
     def _run(
-        self, images: Tensor, listener: Listener, modules: set[str] | None, record: bool, x: Tensor | None = None
+        self,
+        images: Tensor,
+        listener: Listener,
+        modules: Mapping[str, nn.Module],
+        record: bool,
+        x: Tensor | None = None,
     ) -> tuple[Any, Counter[str]]:
-        """One forward pass with `listener` on the named modules; the model's output and the calls of each.
-
-        `x` takes the place of `images` where the graph should lead back to it.
-        """
-        counts: Counter[str] = Counter()
-
-        def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
-            def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-                counts[name] += 1
-                return listener(name, counts[name], output)
-
-            return hook
-
-        handles = [
-            module.register_forward_hook(hook_for(name))
-            for name, module in self.model.named_modules()
-            # a parametrization (weight norm) computes a weight: what it returns is no picture's feature map
-            if name and "parametrizations" not in name.split(".") and (modules is None or name in modules)
-        ]
-        try:
-            with recording(images.device, record):
-                return self.model(_private(images) if x is None else x.clone()), counts
-        except RuntimeError as error:
-            kinds = {p.dtype: None for p in self.model.parameters() if p.is_floating_point()}  # in order
-            if not kinds or images.dtype in kinds:
-                raise
-            raise UsageError(
-                f"images are {images.dtype} but the parameters of {self.name} are {' and '.join(map(str, kinds))}; "
-                f"pass images.to({next(iter(kinds))}) (torch says: {str(error).splitlines()[0]})"
-            ) from error
-        finally:
-            for handle in handles:
-                handle.remove()
+        """`forward_pass` on the copy, which goes by the model's name."""
+        return forward_pass(self.model, self.name, images, listener, modules, record, x)
 
     def _check_logits(self, logits: object, images: Tensor) -> None:
         """The model must return one row of logits a picture."""
@@ -267,7 +270,7 @@ def class_gradient(activation: Tensor, logits: Tensor, targets: Tensor) -> Tenso
     """
     with recording(activation.device):
         # summing mixes nothing: each logit depends on its own picture alone
-        chosen = logits.gather(1, _private(targets).view(-1, 1)).sum()
+        chosen = logits.gather(1, private(targets).view(-1, 1)).sum()
         (gradient,) = torch.autograd.grad(chosen, activation, retain_graph=True)
     return gradient
 
@@ -277,17 +280,5 @@ def pictures_at_once(images: Tensor) -> int:
     return max(1, AT_ONCE // (images.shape[2] * images.shape[3]))
 
 
-@contextmanager
-def recording(device: torch.device, record: bool = True) -> Iterator[None]:
-    """Autograd on (or off), whatever mode the caller is in; the random streams are left as found."""
-    with torch.inference_mode(False), torch.set_grad_enabled(record), draws_undone(device):
-        yield
-
-
 def _ignore(_name: str, _index: int, _output: Any) -> None:
     """A listener that hears nothing."""
-
-
-def _private(tensor: Tensor) -> Tensor:
-    """A copy that is in no graph and may be changed in place; outside inference mode a normal tensor."""
-    return tensor.detach().clone()

@@ -1,5 +1,6 @@
 """A model and pictures in, an Explanation out: chooses the layer and the class, then runs one method."""
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.errors import ConvscopeError, UsageError
-from convscope.explain.capture import EvalCopy
+from convscope.explain.capture import EvalCopy, Progress
 from convscope.explain.explanation import Evidence, Explanation
-from convscope.explain.methods import INPUT, is_of_input
+from convscope.explain.methods import INPUT, Method, is_of_input
+from convscope.explain.random_streams import streams_kept
 from convscope.registry import METHODS
 
 Target = int | Sequence[int] | NDArray[np.integer[Any]] | Tensor | None
@@ -24,6 +26,7 @@ def explain(
     target: Target = None,
     layer: str | None = None,
     method: str = "grad-cam",
+    progress: Progress | None = None,
 ) -> Explanation:
     """Explain a prediction: where in the picture a layer finds what argues for a class.
 
@@ -40,6 +43,8 @@ def explain(
             `model.cam_layer` if the model has one, else the layer that finishes last of those whose output is
             at least 4×4 for these pictures. Methods for the picture's own pixels take none.
         method: a name in `METHODS`.
+        progress: called as ``progress(done, total)`` after each part of the passes of a method that makes very many
+            of them: `score-cam`, `ablation-cam`, `occlusion`.
 
     Raises:
         UsageError: images, target, layer or method cannot be used; the message says why and lists the
@@ -55,7 +60,20 @@ def explain(
     """
     run = METHODS.load(method)
     _check_images(images)
-    copy = EvalCopy(model)
+    return streams_kept(model, images.device, lambda: _explain(model, images, target, layer, method, run, progress))
+
+
+def _explain(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    layer: str | None,
+    method: str,
+    run: Method,
+    progress: Progress | None,
+) -> Explanation:
+    """`explain`, its arguments checked but for what the model has to say about them."""
+    copy = EvalCopy(model, progress)
     if is_of_input(run):
         if layer is not None:
             raise UsageError(f"{method} explains the picture's own pixels; leave layer {layer!r} out")
@@ -117,9 +135,10 @@ def _class_number(value: Any, classes: int) -> int:
 
 def _check_finite(maps: NDArray[np.float32], method: str, layer: str) -> None:
     """Refuse NaN and infinity: they stem from model or pictures and must not pass for an empty map."""
+    if math.isfinite(maps.sum(dtype=np.float64)):  # in which no sum of finite float32 numbers overflows
+        return
     broken = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
-    if len(broken):
-        raise ConvscopeError(
-            f"{method} at layer {layer!r} is not finite for {len(broken)} of {len(maps)} pictures "
-            f"(first: {broken[0]}); look for NaN or infinity in the pictures and in the weights"
-        )
+    raise ConvscopeError(
+        f"{method} at layer {layer!r} is not finite for {len(broken)} of {len(maps)} pictures "
+        f"(first: {broken[0]}); look for NaN or infinity in the pictures and in the weights"
+    )

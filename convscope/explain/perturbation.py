@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convscope.explain.cam import weighted_sum
-from convscope.explain.capture import EvalCopy, as_eval_copy, pictures_at_once
+from convscope.explain.capture import EvalCopy, as_eval_copy
 from convscope.explain.methods import of_input
 
 
@@ -28,17 +28,19 @@ def score_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: 
     """
     copy = as_eval_copy(model)
     activation, _ = copy.activation(layer, images)
-    masks = F.interpolate(activation, size=images.shape[2:], mode="bilinear", align_corners=False)
-    low, high = masks.amin(dim=(2, 3), keepdim=True), masks.amax(dim=(2, 3), keepdim=True)
-    masks = (masks - low) / torch.where(high > low, high - low, 1.0)  # (N, K, H, W)
-    scores = torch.stack(
-        [
-            _scores(copy, image * mask[:, None], target)
-            for image, mask, target in zip(images, masks, targets, strict=True)
-        ]
-    )  # (N, K)
-    scores = scores.masked_fill((high <= low)[:, :, 0, 0], -torch.inf)
-    weights = torch.nan_to_num(scores.softmax(dim=1))  # a picture without any mask gets none
+    count, channels = activation.shape[:2]
+    scores = []
+    for part in copy.parts(count * channels, images):  # a channel of a picture each
+        masks = F.interpolate(
+            activation.flatten(0, 1)[part][:, None], size=images.shape[2:], mode="bilinear", align_corners=False
+        )  # (M, 1, H, W)
+        low, high = masks.amin(dim=(2, 3), keepdim=True), masks.amax(dim=(2, 3), keepdim=True)
+        masks = (masks - low) / torch.where(high > low, high - low, 1.0)
+        of = torch.arange(part.start, part.stop, device=images.device) // channels  # (M,), whose picture
+        found = copy.logits(images[of] * masks).gather(1, targets[of, None])
+        scores.append(found.masked_fill((high <= low)[:, :, 0, 0], -torch.inf))
+    # a picture without any mask gets no weight
+    weights = torch.nan_to_num(torch.cat(scores).view(count, channels).softmax(dim=1))
     return weighted_sum(weights[:, :, None, None], activation)
 
 
@@ -57,23 +59,21 @@ def ablation_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, target
     Localization", WACV 2020.
     """
     copy = as_eval_copy(model)
-    activation, _ = copy.activation(layer, images)
-    channels = activation.shape[1]
-    logits = copy.logits(images).gather(1, targets.view(-1, 1))  # (N, 1)
-    left = torch.empty(len(images), channels, dtype=logits.dtype, device=logits.device)
-    at_once = pictures_at_once(images)
-    for row, (image, target) in enumerate(zip(images, targets, strict=True)):
-        for first in range(0, channels, at_once):
-            without = torch.arange(first, min(first + at_once, channels), device=images.device)
+    activation, logits = copy.activation(layer, images)
+    count, channels = activation.shape[:2]
+    left = []
+    for part in copy.parts(count * channels, images):  # a channel of a picture each
+        row = torch.arange(part.start, part.stop, device=images.device)
+        of, without = row // channels, row % channels
 
-            def ablate(output: Tensor, without: Tensor = without) -> Tensor:
-                output = output.clone()
-                output[torch.arange(len(without), device=output.device), without] = 0
-                return output
+        def ablate(output: Tensor, without: Tensor = without) -> Tensor:
+            output = output.clone()
+            output[torch.arange(len(without), device=output.device), without] = 0
+            return output
 
-            same = image.expand(len(without), *image.shape)
-            left[row, without] = copy.logits(same, layer, ablate)[:, target]
-    return weighted_sum((logits - left)[:, :, None, None], activation)
+        left.append(copy.logits(images[of], layer, ablate).gather(1, targets[of, None]))
+    lost = logits.gather(1, targets[:, None]) - torch.cat(left).view(count, channels)
+    return weighted_sum(lost[:, :, None, None], activation)
 
 
 @of_input
@@ -92,27 +92,25 @@ def occlusion(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: 
     height, width = images.shape[2:]
     side = max(1, round(min(height, width) / 8))
     corners = [(top, left) for top in _starts(height, side) for left in _starts(width, side)]
-    masks = torch.stack([_square(height, width, top, left, side) for top, left in corners])
-    masks = masks.to(images)  # (M, H, W), 1 under the square
-    before = copy.logits(images).gather(1, targets.view(-1, 1))  # (N, 1)
-    after = torch.stack(
-        [_scores(copy, image * (1 - masks[:, None]), target) for image, target in zip(images, targets, strict=True)]
-    )  # (N, M)
-    return torch.einsum("nm,mhw->nhw", before - after, masks) / masks.sum(dim=0)
-
-
-def _scores(copy: EvalCopy, pictures: Tensor, target: Tensor) -> Tensor:
-    """The target's logit of each of many pictures (M, C, H, W), so many at once as memory should hold; (M,)."""
-    parts = torch.split(pictures, pictures_at_once(pictures))
-    return torch.cat([copy.logits(part)[:, target] for part in parts])
+    after = []
+    for part in copy.parts(len(images) * len(corners), images):  # a square on a picture each
+        row = range(part.start, part.stop)
+        of = torch.tensor([number // len(corners) for number in row], device=images.device)
+        covered = images.detach()[of]
+        for picture, number in zip(covered, row, strict=True):
+            top, left = corners[number % len(corners)]
+            picture[:, top : top + side, left : left + side] = 0
+        after.append(copy.logits(covered).gather(1, targets[of, None]))
+    before = copy.logits(images).gather(1, targets[:, None])
+    lost = before - torch.cat(after).view(len(images), len(corners))
+    total, squares = lost.new_zeros(len(images), height, width), lost.new_zeros(height, width)
+    for (top, left), loss in zip(corners, lost.T, strict=True):
+        place = slice(top, top + side), slice(left, left + side)
+        total[:, *place] += loss[:, None, None]
+        squares[place] += 1
+    return total / squares
 
 
 def _starts(length: int, side: int) -> list[int]:
     """Where squares begin so that they cover `length`, half of their side apart, the last one flush with the end."""
     return sorted({*range(0, length - side, max(1, side // 2)), length - side})
-
-
-def _square(height: int, width: int, top: int, left: int, side: int) -> Tensor:
-    mask = torch.zeros(height, width)
-    mask[top : top + side, left : left + side] = 1
-    return mask

@@ -2,16 +2,80 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # Held from the first draw of a pass to its end. Re-entrant: a method may make a pass within a pass.
 _TURN = threading.RLock()
 _SWITCHES = ("dropout_p", "training", "train")
+# Whether a model may go unwatched: a watched call drew nothing, and no number was drawn during an unwatched one.
+_TRUSTED: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
+
+Result = TypeVar("Result")
+
+
+class _Here(threading.local):
+    """What holds for this thread: whether `draws_undone` watches, and whether a body has drawn."""
+
+    watching = True
+    drew = False
+
+
+_HERE = _Here()
+
+
+def streams_kept(model: nn.Module, device: torch.device, work: Callable[[], Result]) -> Result:
+    """What `work` gives, which makes passes of `model` inside `draws_undone`; the streams are left as found.
+
+    Watching every operation takes as long as a small network takes for one picture. So a model that was watched
+    through a whole call and drew nothing is trusted from then on, and the streams are compared before and after. Where
+    a number was drawn all the same, by the model or by another thread, the work is done once more, watched, which
+    tells whose it was; and that model is always watched from then on.
+    """
+    if _TRUSTED.get(model):
+        streams = _streams(device)
+        before = [stream.get_state() for stream in streams]
+        try:
+            with _in_this_thread(watching=False):
+                result = work()
+        except Exception:
+            if _are_at(streams, before):
+                raise
+        else:
+            if _are_at(streams, before):
+                return result
+        _TRUSTED[model] = False
+        with _in_this_thread(watching=True):
+            try:
+                return work()
+            finally:
+                if _HERE.drew:
+                    _put_back(streams, before)
+    with _in_this_thread(watching=True):
+        result = work()
+        if not _HERE.drew:
+            _TRUSTED.setdefault(model, True)
+    return result
+
+
+class _in_this_thread:  # noqa: N801
+    """A context: `_HERE` says `watching`, and that nothing has been drawn yet; put back at the end."""
+
+    def __init__(self, watching: bool) -> None:
+        self.inside = watching, False
+
+    def __enter__(self) -> None:
+        self.outside = _HERE.watching, _HERE.drew
+        _HERE.watching, _HERE.drew = self.inside
+
+    def __exit__(self, *_: object) -> None:
+        _HERE.watching, _HERE.drew = self.outside[0], self.outside[1] or _HERE.drew
 
 
 @contextmanager
@@ -21,11 +85,12 @@ def draws_undone(device: torch.device) -> Iterator[None]:
     The streams belong to the whole process. A body that draws nothing leaves them alone, so another thread
     draws meanwhile as if it were by itself. Bodies that draw take turns. What a thread outside this context
     draws while such a body runs is put back as well, and drawn again later: torch offers no stream of a
-    thread's own to draw from instead.
+    thread's own to draw from instead. Amid the work of `streams_kept`, that may do the watching.
     """
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index])
+    if not _HERE.watching:
+        yield
+        return
+    generators = _streams(device)
     with _TURN:  # never the state in the middle of another body's turn
         before = [generator.get_state() for generator in generators]
     watch = (_HiddenWatch if "torch._dynamo" in sys.modules else _Watch)(generators)
@@ -34,10 +99,27 @@ def draws_undone(device: torch.device) -> Iterator[None]:
             yield
     finally:
         if watch.drew:
-            for generator, state in zip(generators, before, strict=True):
-                generator.set_state(state)
+            _HERE.drew = True
+            _put_back(generators, before)
         if watch.has_turn:
             _TURN.release()
+
+
+def _streams(device: torch.device) -> list[torch.Generator]:
+    """The global streams of a pass on that device."""
+    streams = [torch.default_generator]
+    if device.type == "cuda":
+        streams.append(torch.cuda.default_generators[device.index])
+    return streams
+
+
+def _are_at(streams: list[torch.Generator], states: list[Tensor]) -> bool:
+    return all(torch.equal(stream.get_state(), state) for stream, state in zip(streams, states, strict=True))
+
+
+def _put_back(streams: list[torch.Generator], states: list[Tensor]) -> None:
+    for stream, state in zip(streams, states, strict=True):
+        stream.set_state(state)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves these two untyped

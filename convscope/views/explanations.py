@@ -1,10 +1,7 @@
 """A run and a picture in; a PNG of what argues for a class in it out: by one method, or by all."""
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from convscope.explain import display_size, explain, overlay, sweep
 from convscope.explain.methods import INPUT
@@ -24,10 +21,11 @@ def explain_picture(
     target: str | None = None,
     layer: str | None = None,
     out: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Values:
-    """Draw where the evidence for a class lies, beside the picture itself."""
+    """Draw where the evidence for a class lies, beside the picture itself; `progress` as in `explain`."""
     batch = picture.pixels[None]
-    found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method)
+    found = explain(run.model, run.preprocess(batch), choose_target(run, target), layer, method, progress)
     heatmap = found.heatmaps(display_size(*picture.pixels.shape[1:]))[0]
     probabilities = run.probabilities(batch)[0]
     index, predicted = int(found.targets[0]), int(probabilities.argmax())
@@ -67,23 +65,17 @@ def sweep_picture(
     target: str | None = None,
     layer: str | None = None,
     out: Path | None = None,
-    progress: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Values:
     """Draw what every method says of a picture, and what `method` says at every layer, on one page.
 
     Args:
         layer: where the methods look that look at a layer.
-        progress: show a bar on standard error if that is a terminal and the work takes more than a second.
+        progress: as in `sweep`.
     """
     check_ending(out)
     batch = picture.pixels[None]
-    with tqdm(file=sys.stderr, unit="map", leave=False, delay=1, disable=None if progress else True) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        found = sweep(run.model, run.preprocess(batch), choose_target(run, target), layer, method, show)
+    found = sweep(run.model, run.preprocess(batch), choose_target(run, target), layer, method, progress)
     probabilities = run.probabilities(batch)[0]
     predicted = int(probabilities.argmax())
     names, short = class_labels(run.classes, 220, 14), class_labels(run.classes, 110, 10)

@@ -1,14 +1,11 @@
 """A run in; a PNG of the test pictures, and the parts of them, that excite the channels of a layer most, out."""
 
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from convscope.data import ImageSet
 from convscope.evaluate import check_fit
@@ -32,14 +29,14 @@ def look_at_patches(
     channel: int | None = None,
     data_dir: Path | None = None,
     out: Path | None = None,
-    progress: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Values:
     """Draw the test pictures that excite the channels of a layer most, or one of them, with what it sees of each.
 
     Args:
         layer: by default the one that explanations look at.
         channel: its number; by default those whose strongest pictures stand out most.
-        progress: show a bar on standard error if that is a terminal and the work takes more than a second.
+        progress: called with how many of how many pictures were looked at.
 
     Raises:
         UsageError: no such layer or channel, or a test set that does not fit the network.
@@ -47,12 +44,9 @@ def look_at_patches(
     check_ending(out)
     own = own_pictures(run, data_dir)
     check_fit(run, own.test)
-    with tqdm(
-        total=len(own.test), file=sys.stderr, unit="picture", leave=False, delay=1, disable=None if progress else True
-    ) as bar:
-        batches = _batches(run, own.test, bar)
-        count = MANY if channel is None else ALONE
-        found = top_patches(run.model, batches, layer, None if channel is None else [channel], count)
+    batches = _batches(run, own.test, progress)
+    count = MANY if channel is None else ALONE
+    found = top_patches(run.model, batches, layer, None if channel is None else [channel], count)
     png = _draw_patches(run, own.test, found, channel)
     words = ["patches", found.layer] + ([] if channel is None else [f"channel-{channel}"])
     return {
@@ -81,13 +75,14 @@ def look_at_patches(
     }
 
 
-def _batches(run: Run, pictures: ImageSet, bar: "tqdm[NoReturn]") -> Iterator[Tensor]:
-    """The pictures as the network takes them, as many at once as memory should hold; the bar follows."""
+def _batches(run: Run, pictures: ImageSet, progress: Callable[[int, int], None] | None) -> Iterator[Tensor]:
+    """The pictures as the network takes them, as many at once as memory should hold."""
     size = max(1, min(BATCH, pictures_at_once(torch.empty(0, *pictures.shape))))
     for first in range(0, len(pictures), size):
         batch = run.preprocess(pictures.images[first : first + size])
         yield batch.contiguous(memory_format=torch.channels_last)  # faster on a CPU, as in `Run.logits`
-        bar.update(len(batch))
+        if progress:
+            progress(first + len(batch), len(pictures))
 
 
 def _draw_patches(run: Run, test: ImageSet, found: TopPatches, channel: int | None) -> bytes:

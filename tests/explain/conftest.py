@@ -47,6 +47,40 @@ class DeepNet(nn.Module):
         return self.head(F.gelu(self.hidden(x.flatten(1))))
 
 
+class Block(nn.Module):
+    """Two convolutions and what came in, as people write it: activations are functions, the sum is made in place."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outside)
+        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outside)
+        self.shortcut = nn.Conv2d(inside, outside, 1, stride) if stride > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        x += shortcut
+        return F.relu(x, inplace=True)
+
+
+class UserResNet(nn.Module):
+    """A ResNet that knows nothing of convscope: no `cam_layer`, its pooling and flattening are functions."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 6, 3, 1, 1, bias=False), nn.BatchNorm2d(6)
+        self.layer1, self.layer2 = Block(6, 6, 1), Block(6, 8, 2)
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer2(self.layer1(x))
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
 @pytest.fixture(name="make")
 def _make() -> Callable[..., nn.Module]:
     """make(kind, seed=0, dtype=float32): a network of that kind in train mode, its statistics not the defaults."""
@@ -54,7 +88,7 @@ def _make() -> Callable[..., nn.Module]:
     def make(kind: type[nn.Module] | str, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = {"gap": GapNet, "deep": DeepNet}[kind]() if isinstance(kind, str) else kind()
+            model = {"gap": GapNet, "deep": DeepNet, "resnet": UserResNet}[kind]() if isinstance(kind, str) else kind()
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.running_mean.normal_()

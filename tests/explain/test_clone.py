@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from convscope.errors import ConvscopeError, UsageError
@@ -48,6 +49,56 @@ def test_tied_weights_stay_tied():
     clone = eval_clone(Tied())
     assert clone.first.weight is clone.second.weight
     assert clone.again is clone.first
+
+
+def test_what_modules_share_the_copy_s_modules_share_and_nobody_else(pictures):
+    """Even where it is empty, or a name for a function; hooks are each module's own."""
+
+    class Noting(nn.Conv2d):
+        def __init__(self, notes, further):
+            super().__init__(3, 3, 1)
+            self.notes, self.further, self.act = notes, further, F.relu
+
+        def forward(self, x):
+            self.notes.append(len(x))
+            return self.act(super().forward(x))
+
+    notes, further = [], {}
+    model = nn.Sequential(Noting(notes, further), Noting(notes, further))
+    clone = eval_clone(model)
+    clone(pictures(2))
+    assert notes == []
+    assert clone[0].notes is clone[1].notes
+    assert clone[0].notes == [2, 2]
+    assert clone[0].further is clone[1].further is not further
+    assert clone[0].act is F.relu
+    seen = []
+    clone[1].register_forward_hook(lambda *_: seen.append(1))
+    clone(pictures(1))
+    model(pictures(1))
+    assert seen == [1]
+
+
+def test_parameters_of_a_class_of_their_own_are_shared_too():
+    class Named(nn.Parameter):
+        pass
+
+    model = nn.Linear(3, 2)
+    model.weight = Named(model.weight.detach(), requires_grad=True)
+    clone = eval_clone(model)
+    assert clone.weight.data_ptr() == model.weight.data_ptr()
+    assert not clone.weight.requires_grad
+    assert model.weight.requires_grad
+
+
+def test_buffers_that_are_not_saved_are_not_in_the_copy_either(make):
+    model = make("gap")
+    model.register_buffer("scratch", torch.ones(2), persistent=False)
+    clone = eval_clone(model)
+    assert clone.state_dict().keys() == model.state_dict().keys()
+    clone.register_buffer("more", torch.ones(2), persistent=False)
+    model.more = nn.Buffer(torch.ones(3))
+    assert "more" in model.state_dict()
 
 
 class Awkward(nn.Module):

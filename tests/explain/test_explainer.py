@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from convscope.errors import ConvscopeError, UsageError
 from convscope.explain import METHODS, explain, feature_maps
 from convscope.explain.cam import grad_cam
+from convscope.explain.methods import is_of_input
 
 
 class Opponent(nn.Module):
@@ -46,6 +48,44 @@ class AlwaysDropout(nn.Module):
         if self.fail:
             raise ArithmeticError("the model's own trouble")
         return self.head(x.mean(dim=(2, 3)))
+
+
+class Twice(nn.Module):
+    """One ReLU for two places; a layer of one position; ends as every method wants it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.second = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.relu(self.second(self.relu(self.conv(x))))
+        return self.head(self.pool(x).flatten(1))
+
+
+class FailsBackward(torch.autograd.Function):
+    """The identity, but that no gradient comes back."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise ArithmeticError("a method's own trouble")
+
+
+class FailsLater(AlwaysDropout):
+    """Its first forward pass works; its second, and the way back through any, fail."""
+
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        logits = super().forward(x)
+        if self.passes > 1:
+            raise ArithmeticError("a method's own trouble")
+        return FailsBackward.apply(logits)
 
 
 class TestWhatIsExplained:
@@ -142,6 +182,24 @@ class TestEvidence:
             explain(make("gap"), images, target=0)
 
 
+class TestRefusedByEveryMethod:
+    """What no method may answer with a blank map, or with half of the answers."""
+
+    @pytest.mark.parametrize("method", [name for name in METHODS if not is_of_input(METHODS.load(name))])
+    def test_a_module_that_runs_twice_and_a_layer_of_one_position(self, pictures, method):
+        model = Twice()
+        with pytest.raises(UsageError, match=r"'relu' cannot be used: it runs 2 times .* which: relu#1, relu#2"):
+            explain(model, pictures(2), layer="relu", method=method)
+        with pytest.raises(UsageError, match="'pool' cannot be used: its output is 1×1"):
+            explain(model, pictures(2), layer="pool", method=method)
+        assert explain(model, pictures(2), layer="relu#2", method=method).layer == "relu#2"
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_fewer_targets_than_pictures(self, make, pictures, method):
+        with pytest.raises(UsageError, match="got 2 targets for 3 pictures"):
+            explain(make("gap"), pictures(3), [0, 1], method=method)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("target", "words"),
@@ -224,6 +282,8 @@ def snapshot(model):
         "grads": {n: None if p.grad is None else p.grad.tolist() for n, p in model.named_parameters()},
         "buffers": {name: (id(b), b.data_ptr(), b.tolist()) for name, b in model.named_buffers()},
         "random": torch.get_rng_state().tolist(),
+        "python's": random.getstate(),
+        "numpy's": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],  # noqa: NPY002
     }
 
 
@@ -271,6 +331,15 @@ class TestLeavesTheModelAsFound:
         model = AlwaysDropout(fail=True)
         before = snapshot(model)
         with pytest.raises(ArithmeticError, match="own trouble"):
+            call(model, pictures(2))
+        assert snapshot(model) == before
+
+    def test_after_an_exception_in_the_middle_of_a_method(self, pictures, call):
+        model = FailsLater()
+        model.cam_layer = "relu"  # else the pass that looks for a layer were the first
+        model.conv.weight.grad = torch.ones_like(model.conv.weight)
+        before = snapshot(model)
+        with pytest.raises(ArithmeticError, match="a method's own trouble"):
             call(model, pictures(2))
         assert snapshot(model) == before
 

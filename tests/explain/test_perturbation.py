@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from convscope.explain import capture
+from convscope.explain import capture, explain
 from convscope.explain.perturbation import ablation_cam, occlusion, score_cam
 
 
@@ -70,3 +71,55 @@ def test_occlusion_is_the_mean_loss_over_the_squares_on_a_pixel(make, pictures):
                 loss[top : top + 2, left : left + 2] += lost
                 count[top : top + 2, left : left + 2] += 1
         torch.testing.assert_close(found, loss / count)
+
+
+class Largest(TorchDispatchMode):
+    """Sees every tensor that is made inside it; `numbers` of the largest."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+MANY = ["score-cam", "ablation-cam", "occlusion"]
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_no_tensor_is_larger_than_those_of_one_forward_pass(make, pictures, monkeypatch, method):
+    """However many channels, squares and pictures there are: masks and covered pictures are made part by part."""
+    monkeypatch.setattr(capture, "AT_ONCE", 6 * 140)
+    model, images = make("gap").eval(), pictures(6)
+    with torch.no_grad(), Largest() as once:
+        model(images)
+    assert once.numbers == 6 * 6 * 140, "the first convolution's output"
+    with Largest() as all_of_them:
+        explain(model, images, method=method)
+    assert all_of_them.numbers == once.numbers
+
+
+@pytest.mark.parametrize(("method", "total"), [("score-cam", 2 * 8), ("ablation-cam", 2 * 8), ("occlusion", 2 * 140)])
+def test_progress_goes_up_to_all_passes(make, pictures, monkeypatch, method, total):
+    monkeypatch.setattr(capture, "AT_ONCE", 3 * 140)
+    told = []
+    explain(make("gap"), pictures(2), method=method, progress=lambda *of: told.append(of))
+    assert told == [(min(done, total), total) for done in range(3, total + 3, 3)]
+    explain(make("gap"), pictures(2), progress=lambda *of: told.append("of one pass"))
+    assert told[-1] == (total, total)
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_pictures_that_share_a_part_do_not_mix(make, pictures, monkeypatch, method):
+    """Parts of five passes end amid the channels, and squares, of a picture."""
+    model, images, targets = setting(make, pictures)
+    whole = explain(model, images, targets, method=method).maps
+    monkeypatch.setattr(capture, "AT_ONCE", 5 * 140)
+    torch.testing.assert_close(
+        torch.from_numpy(explain(model, images, targets, method=method).maps), torch.from_numpy(whole)
+    )

@@ -1,17 +1,20 @@
 """The global random streams, also beside other threads: as found after a pass that draws, else not touched."""
 
 import contextlib
+import gc
 import importlib
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from convscope.explain import explain, feature_maps
+from convscope.errors import UsageError
+from convscope.explain import explain, feature_maps, random_streams
 from convscope.explain.random_streams import draws_undone
 
 CPU = torch.device("cpu")
@@ -75,6 +78,74 @@ def test_a_neighbour_draws_as_if_it_were_alone(make, pictures, hidden):
     expected = torch.stack([torch.rand(3, dtype=torch.float64, generator=alone) for _ in draws])
     assert len(draws) > 50, "the neighbour hardly ran"
     assert torch.equal(torch.stack(draws), expected)
+
+
+class Moody(nn.Module):
+    """Draws only while `noisy`, and then fails if it shall."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+        self.noisy, self.fail = False, False
+
+    def forward(self, x):
+        if self.noisy:
+            x = x + torch.randn(x.shape[1:])
+            if self.fail:
+                raise ArithmeticError("drew, then failed")
+        return self.head(self.conv(x).relu().mean(dim=(2, 3)))
+
+
+class TestTrust:
+    """A model that drew nothing while it was watched goes unwatched, which must not cost the streams anything."""
+
+    def test_only_the_first_call_is_watched(self, monkeypatch):
+        model = Moody()
+        expected = explain(model, X, layer="conv", target=0).maps
+        monkeypatch.setattr(random_streams, "_Watch", None)
+        monkeypatch.setattr(random_streams, "_HiddenWatch", None)
+        assert (explain(model, X, layer="conv", target=0).maps == expected).all()
+        with pytest.raises(TypeError, match="not callable"):
+            explain(Moody(), X, layer="conv", target=0)
+
+    def test_a_model_that_begins_to_draw_is_found_out(self):
+        model = Moody()
+        explain(model, X, layer="conv")
+        model.noisy = True
+        before = torch.get_rng_state()
+        explain(model, X, layer="conv")
+        assert torch.equal(torch.get_rng_state(), before)
+        answers = [explain(model, X, layer="conv", target=0).logits.tolist() for _ in range(2)]
+        assert answers[0] == answers[1], "watched from now on, every call starts from the same state"
+        assert torch.equal(torch.get_rng_state(), before)
+        model.noisy = False
+        explain(model, X, layer="conv")
+        assert not random_streams._TRUSTED[model]
+
+    def test_also_if_it_then_fails(self):
+        model = Moody()
+        explain(model, X, layer="conv")
+        model.noisy = model.fail = True
+        before = torch.get_rng_state()
+        for _ in range(2):
+            with pytest.raises(ArithmeticError, match="drew, then failed"):
+                explain(model, X, layer="conv")
+            assert torch.equal(torch.get_rng_state(), before)
+
+    def test_a_failure_without_a_draw_is_passed_on_and_costs_no_trust(self):
+        model = Moody()
+        explain(model, X, layer="conv")
+        with pytest.raises(UsageError, match="no layer"):
+            explain(model, X, layer="nowhere")
+        assert random_streams._TRUSTED[model]
+
+    def test_a_model_is_not_kept_alive(self):
+        model = Moody()
+        explain(model, X, layer="conv")
+        gone = weakref.ref(model)
+        del model
+        gc.collect()
+        assert gone() is None
 
 
 DRAWS = {
