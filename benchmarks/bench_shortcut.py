@@ -2,7 +2,7 @@
 
 `python benchmarks/bench_shortcut.py` trains each kind of `marks.MARKED` and `marks.CLEAN` with five seeds, looks for
 the mark by heatmaps and masks alone, and writes benchmarks/results/shortcut.json. `--seeds 100 101 --methods hires-cam
-occlusion` is how the thresholds of `convscope.explain.shortcut` were set: other seeds, several methods side by side.
+saliency` is how the thresholds of `convscope.explain.shortcut` were set: other seeds, several methods side by side.
 """
 
 import argparse

@@ -102,6 +102,13 @@ def mislabelled(scenes: ImageSet, share: float, seed: int) -> ImageSet:
     )
 
 
+def idle(scenes: ImageSet, share: float, seed: int) -> ImageSet:
+    """A square in a corner of that share of the scenes, its colour drawn by lot: a mark that says nothing."""
+    drawn = np.random.default_rng((seed, 9)).permutation(scenes.labels)
+    marked = plant_mark(ImageSet(scenes.images, drawn, scenes.classes, scenes.masks), share, CORNERS[0], (seed, 2))
+    return ImageSet(marked.images, scenes.labels, scenes.classes, marked.masks)
+
+
 MARKED: dict[str, Change] = {
     **{f"square, {corner}": in_corner(corner) for corner in CORNERS},
     "dark ring, top edge": stamped(ring),
@@ -113,6 +120,7 @@ MARKED: dict[str, Change] = {
 }
 CLEAN: dict[str, Change] = {
     "no mark": untouched,
+    "square that says nothing": idle,
     "no mark, objects in one place": in_one_place,
     "no mark, labels by lot": mislabelled,
     "no mark, untrained": untouched,

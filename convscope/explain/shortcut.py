@@ -1,15 +1,14 @@
 """Heat over many pictures and the masks of their objects in; a fixed place that takes heat instead of them out.
 
-A network that has learned a mark rather than the object looks at the mark's place in picture after picture. So heat
-outside the objects is averaged over many pictures, place by place, less what needs no mark to explain it:
+A network that has learned a mark rather than the object looks at the mark's place in picture after picture. So the
+heat outside the objects is averaged over many pictures, place by place. Heat spills over an object's edge, so each
+pixel is first held against the mean of all pixels as far from an object's edge. What is left in the square window that
+has most of it is the evidence, as a share of all heat: near zero where heat follows the objects or wanders, and small
+where borders are a little warmer than the middle.
 
-- heat spills over an object's edge, so each pixel is held against the mean of all pixels as far from an object's edge;
-- padding and the like make borders and corners hot whatever the picture shows, so the heat that a place gets where the
-  same class is asked for in pictures of *other* classes is taken off.
-
-What is left in the square window that has most of it is the evidence, a share of all heat. It is decided over all
-pictures together, and over each class alone: a mark may be in the pictures of one class only, as the photographer's
-tag in the horse pictures of Lapuschkin et al. 2019 ("Unmasking Clever Hans predictors", section "Pascal VOC") was.
+It is decided over all pictures together, and over each class alone: a mark may be in the pictures of one class only, as
+the photographer's tag was in the horse pictures of Lapuschkin et al., "Unmasking Clever Hans predictors and assessing
+what machines really learn", 2019.
 """
 
 from collections.abc import Sequence
@@ -22,10 +21,10 @@ from numpy.typing import NDArray
 from convscope.errors import UsageError
 from convscope.explain.planted import Heat, Masks, check_shapes
 
-THRESHOLD = 0.15  # of all heat, over all pictures; calibrated by benchmarks/bench_shortcut.py, see its result file
-CLASS_THRESHOLD = 0.3  # of the heat of one class's pictures, which are few
+# shares of all heat at which an alarm is raised, over all pictures and over those of one class, which are fewer
+THRESHOLD, CLASS_THRESHOLD = 0.12, 0.3
 FEW = 12  # pictures that say nothing, of one class or with a place uncovered
-UNCOVERED = 0.05  # share of the pictures in which a place must lie outside the object to be judged
+UNCOVERED = 0.3  # share of the pictures in which a place must lie outside the object to be judged
 WINDOWS = 4  # a window's side is the shorter side of the picture over this
 GRAIN = 32  # distances are measured in steps of the shorter side over this
 REACH = 8  # such steps from an object's edge, beyond which all is equally far
@@ -114,62 +113,41 @@ class Search:
         return Shortcut(strongest, same)
 
 
-def find_shortcut(
-    heat: Heat,
-    contrast: Heat,
-    masks: Masks,
-    labels: NDArray[np.int64],
-    asked: NDArray[np.int64],
-    classes: Sequence[str],
-) -> Shortcut | None:
-    """A fixed place, outside the objects, that takes far more heat than anything but a mark explains; or None.
+def find_shortcut(heat: Heat, masks: Masks, labels: NDArray[np.int64], classes: Sequence[str]) -> Shortcut | None:
+    """A fixed place outside the objects that takes more heat than anything but a mark explains, or None.
 
     The pictures must be such as the network was trained on: where a mark is missing, nobody looks at it. Nothing but
-    heat, masks and classes is used. A place that objects cover in nearly all pictures is not judged, so that objects
-    that are always in one place raise no alarm.
+    heat, masks and classes is used. A place that objects cover in most pictures is not judged, so objects that are
+    always in one place raise no alarm.
 
     Args, errors: as `search`.
     """
-    return search(heat, contrast, masks, labels, asked, classes).shortcut
+    return search(heat, masks, labels, classes).shortcut
 
 
-def search(
-    heat: Heat,
-    contrast: Heat,
-    masks: Masks,
-    labels: NDArray[np.int64],
-    asked: NDArray[np.int64],
-    classes: Sequence[str],
-) -> Search:
+def search(heat: Heat, masks: Masks, labels: NDArray[np.int64], classes: Sequence[str]) -> Search:
     """Measure what `find_shortcut` decides by.
 
     Args:
         heat: (N, H, W), what argues for each picture's own class; what is negative counts as none.
-        contrast: (N, H, W), what argues in the same pictures for other classes.
         masks: bool (N, H, W), the pixels of the objects.
-        labels: int64 (N,), the pictures' own classes.
-        asked: int64 (N,), the classes of `contrast`, none the picture's own.
+        labels: int64 (N,), the pictures' classes.
         classes: their names.
 
     Raises:
-        UsageError: shapes that do not fit together, or a class asked for in a picture of its own.
+        UsageError: shapes that do not fit together.
     """
     check_shapes(heat, masks)
-    check_shapes(contrast, masks)
-    if not len(labels) == len(asked) == len(masks) or (labels == asked).any():
-        raise UsageError(
-            f"expected a label and another class asked for, for each of {len(masks)} pictures; got {len(labels)} "
-            f"and {len(asked)}, {int((labels == asked).sum()) if len(labels) == len(asked) else 0} of them equal"
-        )
+    if len(labels) != len(masks):
+        raise UsageError(f"expected a label for each of {len(masks)} pictures, got {len(labels)}")
     rings = distances(masks)
-    own, other = beyond_distance(heat, rings), beyond_distance(contrast, rings)
-    every = np.ones(len(masks), dtype=np.bool_)
+    beyond = beyond_distance(heat, rings)
     by_class = {
-        name: _strongest(own, other, rings, heat, labels == number, asked == number)
+        name: _strongest(beyond[labels == number], rings[labels == number], heat[labels == number])
         for number, name in enumerate(classes)
-        if min((labels == number).sum(), (asked == number).sum()) >= FEW
+        if (labels == number).sum() >= FEW
     }
-    return Search(_strongest(own, other, rings, heat, every, every), by_class)
+    return Search(_strongest(beyond, rings, heat), by_class)
 
 
 def distances(masks: Masks) -> NDArray[np.int64]:
@@ -199,31 +177,22 @@ def beyond_distance(heat: Heat, rings: NDArray[np.int64]) -> NDArray[np.float64]
     return np.where(rings > 0, share - expected[rings], 0.0)
 
 
-def _strongest(
-    own: NDArray[np.float64],
-    other: NDArray[np.float64],
-    rings: NDArray[np.int64],
-    heat: Heat,
-    mine: NDArray[np.bool_],
-    theirs: NDArray[np.bool_],
-) -> Place:
-    """The window with the largest surplus of the pictures `mine`, against the contrast of the pictures `theirs`."""
-    surplus = _mean_outside(own[mine], rings[mine])
-    without = _mean_outside(other[theirs], rings[theirs])
+def _strongest(beyond: NDArray[np.float64], rings: NDArray[np.int64], heat: Heat) -> Place:
+    """The window with the largest surplus over these pictures, all arrays (N, H, W)."""
+    surplus = _mean_outside(beyond, rings)
     side = max(1, min(surplus.shape) // WINDOWS)
-    sums = _windows(surplus, side) - np.maximum(_windows(without, side), 0)
+    sums = _windows(surplus, side)
     top, left = (int(place) for place in np.unravel_index(sums.argmax(), sums.shape))
-    window = slice(top, top + side), slice(left, left + side)
-    hottest = _hottest(heat[mine])
+    hottest = _hottest(heat)
     rows, columns = np.divmod(hottest, surplus.shape[1])
     inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
-    outside = rings[mine].reshape(len(hottest), -1)[np.arange(len(hottest)), hottest] > 0
+    outside = rings.reshape(len(rings), -1)[np.arange(len(rings)), hottest] > 0
     return Place(
         strength=float(sums[top, left]),
         box=(top, left, side, side),
-        where=_in_words(surplus, window),
+        where=_in_words(surplus, (slice(top, top + side), slice(left, left + side))),
         looked=float((inside & outside).mean()),
-        pictures=len(hottest),
+        pictures=len(heat),
         surplus=surplus,
     )
 
