@@ -26,15 +26,15 @@ from convscope.runs.artifacts import write_json
 from convscope.runs.environment import command_line, describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "shortcut.json"
-SETTINGS = ["train.epochs=6", "train.batch_size=32", "model.base_channels=8"]
+SETTINGS = ["train.epochs=5", "train.batch_size=32", "model.base_channels=8"]
 SHARE = 0.95
 Row = dict[str, Any]
 
 
-def measure(kind: str, seed: int, n: int, settings: list[str], methods: list[str]) -> list[Row]:
+def measure(kind: str, seed: int, n: int, size: int, settings: list[str], methods: list[str]) -> list[Row]:
     """Train one network and look for a mark, by each method: a row a method."""
     change = (MARKED | CLEAN)[kind]
-    scenes, test = load("shapes", n=n, seed=seed)
+    scenes, test = load("shapes", n=n, seed=seed, size=size)
     training = change(scenes, SHARE, seed)
     config = load_config("shapes", [*settings, f"train.seed={seed}"])
     started = time.perf_counter()
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> None:
     rows: list[Row] = []
     for seed in options.seeds:
         for kind in options.kinds or [*MARKED, *CLEAN]:
-            new = measure(kind, seed, options.n, settings, options.methods)
+            new = measure(kind, seed, options.n, options.size, settings, options.methods)
             rows += new
             for row in new:
                 print(
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
                     flush=True,
                 )
     command = command_line(["python", "benchmarks/bench_shortcut.py", *arguments])
-    about = {"share": SHARE, "n": options.n, "settings": settings, "seeds": options.seeds}
+    about = {"share": SHARE, "n": options.n, "size": options.size, "settings": settings, "seeds": options.seeds}
     about |= {"threshold": THRESHOLD, "class_threshold": CLASS_THRESHOLD}
     write_json(options.out, {"environment": describe_environment("cpu") | {"command": command}, **about, "rows": rows})
     print(f"\n{plain_text(table(rows))}")
@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="default: 0 1 2 3 4")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only these")
     parser.add_argument("--methods", nargs="+", default=[METHOD], help=f"default: {METHOD}")
-    parser.add_argument("--n", type=int, default=2000, help="training pictures (default: 2000)")
+    parser.add_argument("--n", type=int, default=1500, help="training pictures (default: 1500)")
+    parser.add_argument("--size", type=int, default=24, help="pixels a side (default: 24)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file to write (default: in results)")
     return parser

@@ -39,7 +39,7 @@ def spot(label: int, classes: int, size: int) -> tuple[NDArray[np.bool_], NDArra
 def block(label: int, classes: int, size: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8] | int]:
     """A large square away from all edges, in a pale colour of the class."""
     where = np.zeros((size, size), dtype=np.bool_)
-    where[5:12, 20:27] = True
+    where[5:12, -12:-5] = True
     return where, mark_colours(classes)[label] // 3 + 170
 
 

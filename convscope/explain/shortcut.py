@@ -23,8 +23,8 @@ from convscope.explain.planted import Heat, Masks, check_shapes
 
 # shares of all heat at which an alarm is raised, over all pictures and over those of one class, which are fewer
 THRESHOLD, CLASS_THRESHOLD = 0.12, 0.3
-FEW = 12  # pictures that say nothing, of one class or with a place uncovered
-UNCOVERED = 0.3  # share of the pictures in which a place must lie outside the object to be judged
+FEW = 32  # pictures that are too few to judge a class by
+FEW_THERE, UNCOVERED = 16, 0.3  # number and share of the pictures in which a place must be uncovered to be judged
 WINDOWS = 4  # a window's side is the shorter side of the picture over this
 GRAIN = 32  # distances are measured in steps of the shorter side over this
 REACH = 8  # such steps from an object's edge, beyond which all is equally far
@@ -135,11 +135,11 @@ def search(heat: Heat, masks: Masks, labels: NDArray[np.int64], classes: Sequenc
         classes: their names.
 
     Raises:
-        UsageError: shapes that do not fit together.
+        UsageError: shapes that do not fit together, or fewer than `FEW` pictures.
     """
     check_shapes(heat, masks)
-    if len(labels) != len(masks):
-        raise UsageError(f"expected a label for each of {len(masks)} pictures, got {len(labels)}")
+    if len(labels) != len(masks) or len(masks) < FEW:
+        raise UsageError(f"expected {FEW} pictures or more and a label for each, got {len(masks)} and {len(labels)}")
     rings = distances(masks)
     beyond = beyond_distance(heat, rings)
     by_class = {
@@ -200,7 +200,7 @@ def _strongest(beyond: NDArray[np.float64], rings: NDArray[np.int64], heat: Heat
 def _mean_outside(values: NDArray[np.float64], rings: NDArray[np.int64]) -> Surplus:
     """The mean of each pixel over the pictures whose object leaves it uncovered, 0 where those are few; (H, W)."""
     free = (rings > 0).sum(axis=0)
-    enough = free >= max(FEW, UNCOVERED * len(values))
+    enough = free >= max(FEW_THERE, UNCOVERED * len(values))
     return np.where(enough, values.sum(axis=0) / np.maximum(free, 1), 0.0)
 
 

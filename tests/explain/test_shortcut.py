@@ -8,6 +8,7 @@ import pytest
 from convscope.errors import UsageError
 from convscope.explain.shortcut import (
     CLASS_THRESHOLD,
+    FEW,
     REACH,
     THRESHOLD,
     beyond_distance,
@@ -190,9 +191,16 @@ def test_the_result_is_plain():
     assert values["pictures"] == 300
 
 
+def test_few_pictures_are_no_evidence():
+    heat = Heat(11, 5 * FEW - 1).look(3, 36)
+    assert list(heat.search().by_class) == list(CLASSES[:4])  # the last class has a picture too few
+    with pytest.raises(UsageError, match="expected 32 pictures or more and a label for each, got 31 and 31"):
+        Heat(11, FEW - 1).search()
+
+
 def test_wrong_requests_are_refused():
-    heat = Heat(11, 20)
+    heat = Heat(11, 40)
     with pytest.raises(UsageError, match="of one shape"):
         search(heat.own[:, :-1], heat.masks, heat.labels, CLASSES)
-    with pytest.raises(UsageError, match="each of 20 pictures, got 19"):
+    with pytest.raises(UsageError, match="got 40 and 39"):
         search(heat.own, heat.masks, heat.labels[:-1], CLASSES)
