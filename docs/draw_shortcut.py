@@ -37,12 +37,14 @@ from convscope.runs.canvas import (
     text_width,
     wrap,
 )
+from convscope.runs.captions import percent
 from convscope.runs.own_pictures import own_pictures
 from convscope.train import train
 
 ROOT = Path(__file__).parent.parent
 OUT, RUNS = ROOT / "docs" / "images" / "shortcut.png", ROOT / "runs" / "shortcut"
 CORNER = "bottom-right"
+HEAT = "grad-cam"  # what is shown: smooth, and known to most readers
 SHOWN = 6
 BOX, GAP, LEFT = 96, 8, MARGIN + 158  # points: a picture, between two, from the page's edge to the first
 BAR = 96  # points that stand for all pictures
@@ -83,10 +85,10 @@ def draw(shown: ImageSet, sides: list[Side]) -> bytes:
     with Canvas(width + MARGIN, HEADER + BOX + 36 + len(sides) * pitch + 26) as canvas:
         canvas.header(
             "Right for the wrong reason",
-            "In 95 % of its training pictures, a small square told the second network the answer.",
+            "Two networks, one recipe. In the second one's training pictures, a small square gave the answer away.",
         )
         canvas.text(MARGIN, HEADER + 12, "Never seen before", size=10.5, weight="bold")
-        about = "Test pictures, each with the square of its class in the corner. Outlined: the object, the evidence."
+        about = "Test pictures, in the corner the square whose colour tells the class. Outlined: the object."
         for number, line in enumerate(wrap(about, LEFT - MARGIN - 18, 9.5, 5)):
             canvas.text(MARGIN, HEADER + 30 + 13 * number, line, size=9.5, color=SOFT)
         for column, picture in enumerate(shown.images):
@@ -97,7 +99,8 @@ def draw(shown: ImageSet, sides: list[Side]) -> bytes:
             canvas.text(x + BOX / 2, HEADER + BOX + 16, name, size=9.5, color=SOFT, ha="center")
         for row, side in enumerate(sides):
             _draw_side(canvas, HEADER + BOX + 36 + row * pitch, side, shown)
-        note = f"Heat: {side.check.method} of the true class, each picture on its own scale."
+        note = f"Heat: {HEAT} for the true class, brightest where most of it is. The audit goes by {METHOD} over 512 "
+        note += "training pictures and by their masks, not by any test picture."
         canvas.text(MARGIN, canvas.height - MARGIN, note, size=9, color=SOFT)
         return canvas.png()
 
@@ -110,7 +113,7 @@ def _draw_side(canvas: Canvas, y: float, side: Side, shown: ImageSet) -> None:
         canvas.text(MARGIN, top, name, size=9.5, color=SOFT)
         canvas.image(MARGIN, top + 6, _bar(1, HAIRLINE))
         canvas.image(MARGIN, top + 6, _bar(share, side.color))
-        canvas.text(MARGIN + BAR + 8, top + 13.5, f"{100 * share:.0f} %", size=10, color=INK)
+        canvas.text(MARGIN + BAR + 8, top + 13.5, percent(share), size=10, color=INK)
     for column, pixels in enumerate(side.overlays):
         canvas.image(LEFT + column * (BOX + GAP), y, framed(outlined(pixels, shown.masks[column])))
     verdict = side.check.sentence
@@ -124,9 +127,9 @@ def _draw_side(canvas: Canvas, y: float, side: Side, shown: ImageSet) -> None:
 def outlined(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
     """A picture that was enlarged by a whole factor, with a white line round what `mask` (H, W) covers."""
     factor = len(pixels) // len(mask)
-    inside = np.pad(mask.repeat(factor, axis=0).repeat(factor, axis=1), 2, mode="edge")
+    inside = np.pad(mask.repeat(factor, axis=0).repeat(factor, axis=1), 1, mode="edge")
     height, width = pixels.shape[:2]
-    around = [inside[down : down + height, right : right + width] for down in range(5) for right in range(5)]
+    around = [inside[down : down + height, right : right + width] for down in range(3) for right in range(3)]
     line = np.logical_or.reduce(around) & ~np.logical_and.reduce(around)
     shadow = _widened(line) & ~line
     drawn = np.where(shadow[..., None], (pixels * 0.55).astype(np.uint8), pixels)
@@ -145,9 +148,9 @@ def _side(run: Run, name: str, color: str, test: ImageSet, spoilt: ImageSet, sho
     """Measure one network."""
     accuracies = {"with the square": evaluate(run, spoilt).accuracy, "without it": evaluate(run, test).accuracy}
     training, _ = own_pictures(run).split
-    found = explain(run.model, run.preprocess(shown.images), shown.labels, method=METHOD)
+    found = explain(run.model, run.preprocess(shown.images), shown.labels, method=HEAT)
     heat = found.heatmaps(display_size(*shown.shape[1:]))
-    overlays = [_resized(overlay(picture, one)) for picture, one in zip(shown.images, heat, strict=True)]
+    overlays = [_resized(overlay(_paled(picture), one, 0.8)) for picture, one in zip(shown.images, heat, strict=True)]
     return Side(name, color, accuracies, check_shortcut(run, training), overlays)
 
 
@@ -161,6 +164,12 @@ def _choice(test: ImageSet, spoilt: ImageSet) -> NDArray[np.int64]:
     """The first picture of each of some classes whose object the mark leaves alone."""
     whole = (test.masks == spoilt.masks).all(axis=(1, 2))
     return np.array([np.flatnonzero(whole & (test.labels == label))[0] for label in range(SHOWN)])
+
+
+def _paled(picture: Pixels) -> Pixels:
+    """(3, H, W) with most of its colour gone, so that heat stands out."""
+    grey = picture.mean(axis=0, keepdims=True)
+    return np.rint(0.2 * picture + 0.8 * (0.75 * grey + 40)).astype(np.uint8)
 
 
 def _grown(pixels: Pixels) -> Pixels:
