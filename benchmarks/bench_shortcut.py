@@ -56,7 +56,7 @@ def measure(kind: str, seed: int, n: int, size: int, settings: list[str], method
         found = check.shortcut
         top, left, height, width = (found.place if found else check.search.overall).box
         there = marked is not None and bool(marked[top : top + height, left : left + width].any())
-        by_class = max(place.strength for place in check.search.by_class.values())
+        by_class = max((place.strength for place in check.search.by_class.values()), default=0.0)
         rows.append(
             same
             | {"method": method, "check_seconds": taken, "strength": check.search.overall.strength}
