@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, fiel
 from convscope.errors import UsageError
 from convscope.registry import DATASETS, MODELS
 
-DATA_OPTIONS = ("path", "size", "mode", "crop", "corrupt", "shortcut", "labels")  # passed to the data set, if not null
+# passed to the data set, if not null
+DATA_OPTIONS = ("path", "size", "mode", "crop", "corrupt", "shortcut", "corner", "labels")
 RECIPES = resources.files("convscope") / "recipes"
 
 
@@ -59,6 +60,8 @@ class DataConfig(Section):
     """Of `folder`: what becomes of files that cannot be read, `refuse` or `skip`; null is `refuse`."""
     shortcut: float | None = Field(None, ge=0, le=1)
     """Of `shapes`: the share of the training pictures in which a mark gives the label away; null is 0."""
+    corner: Literal["top-left", "top-right", "bottom-left", "bottom-right"] | None = None
+    """Of `shapes`: where that mark stands; null is `bottom-right`."""
     labels: Literal["fine", "coarse"] | None = None
     """Of `cifar100`: the 100 classes, `fine`, or the 20 groups of five, `coarse`; null is `fine`."""
     subset: Count | None = Field(None, ge=1)

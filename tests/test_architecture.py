@@ -16,6 +16,7 @@ ROWS = [
     {"models", "convert", "explain"},
     {"runs"},
     {"training", "evaluate", "predict", "proof"},
+    {"planted"},
     {"train", "verify", "views", "doctor", "export", "audit"},
     {"smoke"},
     {"cli"},
