@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convscope.audit import contest, equations, sanity
 from convscope.audit.contest import Entry, Interval, Remembering
 from convscope.audit.maps import MethodMaps, control_maps, explain_all
+from convscope.audit.objects import Objects, look_for_objects
 from convscope.audit.oracle import Oracle
 from convscope.audit.progress import Progress
 from convscope.audit.random_labels import RandomLabels, train_on_random_labels
@@ -68,8 +69,7 @@ class Audit:
         oracles: the equations.
         cascade: random weights.
         random_labels: None where it was not asked for.
-        shortcut: a sentence for the top of the page where the maps show that the network cheats; None: they do not,
-            or the pictures have no masks.
+        objects: what the masks of the pictures say; None: they have none.
         changed: whether the test pictures are others than the training's; None where nobody knows.
         seconds: all of it took.
     """
@@ -84,9 +84,15 @@ class Audit:
     oracles: tuple[Oracle, ...]
     cascade: Cascade
     random_labels: RandomLabels | None
-    shortcut: str | None
+    objects: Objects | None
     changed: bool | None
     seconds: float
+
+    @property
+    def shortcut(self) -> str | None:
+        """A sentence where the maps show that the network cheats, else None."""
+        check = self.objects and self.objects.check
+        return check.sentence if check and check.shortcut else None
 
     @property
     def failed(self) -> list[Oracle]:
@@ -124,9 +130,11 @@ def audit(
     with Progress(5 + random_labels, progress) as shown:
         shown.begin("choosing pictures")
         before = state_of(run.model)
-        subject, changed = choose_subject(run, images, data_dir)
+        subject, own = choose_subject(run, images, data_dir)
+        changed = own.warn("test")
         shown.begin("maps of every method")
         maps, refused = explain_all(subject, methods, tell=shown.tell)
+        objects = look_for_objects(run, own, subject, list(maps.values()))
         shown.begin("deletion, insertion and ROAD against the controls")
         controls, entries = _contest(subject, list(maps.values()), shown)
         shown.begin("equations")
@@ -155,7 +163,7 @@ def audit(
             oracles=tuple(oracles),
             cascade=cascade,
             random_labels=labels,
-            shortcut=None,
+            objects=objects,
             changed=changed,
             seconds=shown.seconds,
         )

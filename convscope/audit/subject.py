@@ -12,7 +12,7 @@ from convscope.errors import UsageError
 from convscope.evaluate import check_fit
 from convscope.explain.capture import EvalCopy, pictures_at_once
 from convscope.runs import Run
-from convscope.runs.own_pictures import own_pictures
+from convscope.runs.own_pictures import OwnPictures, own_pictures
 
 LEAST = 16  # pictures: with fewer an interval says nothing
 AT_ONCE = 64  # pictures of 32×32 that a plain forward pass takes together, which is fastest on a CPU
@@ -48,8 +48,8 @@ class Subject:
         return probabilities(self.model, images)
 
 
-def choose_subject(run: Run, count: int, data_dir: Path | None = None) -> tuple[Subject, bool | None]:
-    """`count` pictures of the run's test set, or all if it has fewer; and whether they are others than in training.
+def choose_subject(run: Run, count: int, data_dir: Path | None = None) -> tuple[Subject, OwnPictures]:
+    """`count` pictures of the run's test set, or all if it has fewer; and all that its data set holds.
 
     Raises:
         UsageError: fewer than `LEAST`, or they do not fit the network.
@@ -62,7 +62,7 @@ def choose_subject(run: Run, count: int, data_dir: Path | None = None) -> tuple[
         raise UsageError(f"an audit needs at least {LEAST} test pictures, got {count}")
     pictures = own.test.take(balanced_choice(own.test.labels, len(own.test.classes), count, seed=0))
     images = run.preprocess(pictures.images).contiguous(memory_format=torch.channels_last)
-    return make_subject(run.model, pictures, images), own.warn("test")
+    return make_subject(run.model, pictures, images), own
 
 
 def make_subject(model: nn.Module, pictures: ImageSet, images: Tensor) -> Subject:

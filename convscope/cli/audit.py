@@ -61,8 +61,8 @@ def audit(
 
 def show(result: "Audit", page: Path) -> None:
     """The numbers of every method, its verdict, and where the page is."""
-    if result.shortcut:
-        print(f"{result.shortcut}\n")
+    if result.objects and result.objects.check:
+        print(f"{result.objects.check.sentence}\n")
     held = sum(oracle.ok is True for oracle in result.oracles)
     apply = held + len(result.failed)
     print(f"equations: {held} of {apply} hold, {len(result.oracles) - apply} do not apply")
@@ -103,6 +103,8 @@ def values(result: "Audit", page: Path) -> dict[str, Any]:
         "images": len(result.subject.images),
         "layer": result.subject.layer,
         "shortcut": result.shortcut,
+        "shortcut_check": (found := result.objects) and found.check and found.check.as_dict(),
+        "localisation": found and found.localisation.as_dict(),
         "oracles": [_oracle(oracle) for oracle in result.oracles],
         "methods": [_method(m) for m in result.methods],
         "refused": dict(result.refused),

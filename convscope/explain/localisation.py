@@ -1,6 +1,6 @@
 """A model and pictures with the masks of their objects in; how well each method's heat lies on the object out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ class Located:
 
     Attributes:
         name: a method in `METHODS`, or a control in `CONTROLS`.
+        pictures: on how many.
         pointing: how often the hottest pixel lies in the mask; None where the model cannot have the method.
         energy: the share of the heat that lies in the mask; None likewise.
         empty: the share of pictures in which nothing argued for the class, misses of both games.
@@ -39,6 +40,7 @@ class Located:
     """
 
     name: str
+    pictures: int
     pointing: Interval | None
     energy: Interval | None
     empty: float
@@ -96,16 +98,27 @@ def localise(
     """
     names = [name for name in methods if METHODS[name]]  # an unknown one is refused before anything is computed
     check_shapes(images[:, 0].detach().cpu().numpy(), masks)
-    rows = []
+    found = dict[str, Heat | str]()
     for name in names:
         if progress:
             progress(name)
         try:
-            rows.append(_located(name, heat_of(model, images, targets, name), masks))
+            found[name] = heat_of(model, images, targets, name)
         except UsageError as error:
-            rows.append(Located(name, None, None, 0.0, str(error)))
-    controls = [_located(name, control(images).cpu().numpy(), masks) for name, control in CONTROLS.items()]
-    return Localisation(len(images), _interval(chance(masks)), tuple(rows), tuple(controls))
+            found[name] = str(error)
+    controls = {name: control(images).cpu().numpy() for name, control in CONTROLS.items()}
+    return localisation(found, controls, masks)
+
+
+def localisation(methods: Mapping[str, Heat | str], controls: Mapping[str, Heat], masks: Masks) -> Localisation:
+    """The same of maps that are there already; some may be of the first pictures only.
+
+    Args:
+        methods, controls: name -> maps, (n, H, W), of the first n pictures; or why the model cannot have the method.
+        masks: bool (N, H, W).
+    """
+    rows, others = (tuple(_located(name, heat, masks) for name, heat in maps.items()) for maps in (methods, controls))
+    return Localisation(len(masks), _interval(chance(masks)), rows, others)
 
 
 def heat_of(model: nn.Module, images: Tensor, targets: NDArray[np.int64], method: str) -> NDArray[np.float32]:
@@ -116,10 +129,13 @@ def heat_of(model: nn.Module, images: Tensor, targets: NDArray[np.int64], method
     return np.concatenate(found)
 
 
-def _located(name: str, heat: Heat, masks: Masks) -> Located:
+def _located(name: str, heat: Heat | str, masks: Masks) -> Located:
+    if isinstance(heat, str):
+        return Located(name, 0, None, None, 0.0, heat)
+    masks = masks[: len(heat)]
     pointing, energy = pointing_game(heat, masks).astype(np.float64), energy_inside(heat, masks)
     empty = float((heat.max(axis=(1, 2)) <= 0).mean())
-    return Located(name, _interval(pointing), _interval(energy), empty)
+    return Located(name, len(heat), _interval(pointing), _interval(energy), empty)
 
 
 def _interval(values: NDArray[np.float64]) -> Interval:

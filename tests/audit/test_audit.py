@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +15,7 @@ from convscope.data import ImageSet
 from convscope.explain.cam import hires_cam
 from convscope.registry import METHODS
 from convscope.runs import load_run
+from convscope.train import train
 
 
 def text_of(page):
@@ -150,12 +150,30 @@ def test_bad_usage(cli, copied_run, arguments, said):
 
 
 @pytest.mark.slow
-def test_the_shipped_network_in_three_minutes(cli, data_dir, tmp_path):
-    """`cifar10-94`, all methods that it can have, 256 pictures; the time is for two cores."""
-    started = time.perf_counter()
-    code, out, err = cli("audit", "cifar10-94", "--out", tmp_path / "audit.html", "--json")
+def test_the_shipped_network(cli, data_dir, tmp_path):
+    """`cifar10-94`, all methods that it can have: every equation that applies holds on real weights and pictures."""
+    code, out, err = cli("audit", "cifar10-94", "--images", "48", "--out", tmp_path / "audit.html", "--json")
     assert code == 0, err
     answer = json.loads(out)
-    assert answer["images"] == 256
+    assert answer["images"] == 48
+    assert answer["shortcut_check"] is None, "CIFAR-10 has no masks"
     assert set(answer["refused"]) == {"cam", "guided-backprop", "guided-grad-cam"}
-    assert time.perf_counter() - started < 180 * max(1, 2 / torch.get_num_threads())
+
+
+def test_a_network_that_learned_a_mark_is_told_so_in_one_sentence(tmp_path, cli):
+    """Eight forms with a mark in the corner of 95 % of the training pictures: no test accuracy is asked for."""
+    overrides = {"data__size": 24, "data__subset": 1600, "train__epochs": 4, "model__base_channels": 8}
+    train("shapes", out=tmp_path / "cheat", data__shortcut=0.95, train__seed=3, **overrides)
+    options = ["--images", "32", "--method", "grad-cam", "--method", "input-x-gradient"]
+    code, out, _ = cli("audit", str(tmp_path / "cheat"), *options)
+    assert code == 0
+    assert out.splitlines()[0].startswith("The network looks at the bottom-right corner, outside the object, in ")
+    page = text_of((tmp_path / "cheat" / "views" / "audit.html").read_text(encoding="utf-8"))
+    assert "It cheats. The network looks at the bottom-right corner" in page
+    assert "On the object?" in page
+    _, out, _ = cli("audit", str(tmp_path / "cheat"), *options, "--json")
+    values = json.loads(out)
+    assert values["shortcut"] == values["shortcut_check"]["sentence"]
+    rows = {row["name"]: row for row in values["localisation"]["methods"]}
+    assert list(rows) == ["grad-cam", "input-x-gradient"]
+    assert rows["grad-cam"]["energy"]["mean"] < 0.5

@@ -23,7 +23,7 @@ def test_a_price_is_the_number_of_passes(digits_subject):
     assert prices == {
         "grad-cam": 2,
         "score-cam": 1 + 16,
-        "ablation-cam": 2 + 16,
+        "ablation-cam": 1 + 16,
         "saliency": 2,
         "smooth-grad": 64,
         "occlusion": 1 + 64,
@@ -72,8 +72,8 @@ def test_without_a_layer_the_methods_of_the_input_remain(untrained):
 
 
 def test_the_pictures_are_balanced_from_the_first_on(digits_run):
-    subject, changed = choose_subject(digits_run, 40)
-    assert changed is False
+    subject, own = choose_subject(digits_run, 40)
+    assert own.warn("test") is False
     assert np.bincount(subject.pictures.labels[:20], minlength=10).tolist() == [2] * 10
     assert np.bincount(subject.pictures.labels, minlength=10).tolist() == [4] * 10
     expected = digits_run.logits(subject.pictures.images).argmax(axis=1)
