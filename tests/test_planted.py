@@ -16,8 +16,8 @@ from convscope.evaluate import evaluate
 from convscope.planted import MOST, check_localisation, check_shortcut
 from convscope.runs import Run
 
-SETTINGS = ["train.epochs=5", "train.batch_size=32", "model.base_channels=8"]
-SMALL = {"n": 1500, "size": 24}  # the least that still learns: some 8 s a network on one core
+SETTINGS = ["train.epochs=8", "train.batch_size=32", "model.base_channels=8"]
+SMALL = {"n": 1500, "size": 24}  # the least that still learns: some 10 s a network on one core
 
 
 def colour_seeker(pictures):
