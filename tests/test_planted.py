@@ -126,8 +126,8 @@ def test_the_mark_of_the_data_set_is_found(corner, seed):
     found = check_shortcut(run, marked).shortcut
     assert found is not None
     assert found.place.where == f"{corner} corner"
-    assert found.place.looked > 0.5
-    assert evaluate(run, test).accuracy < evaluate(run, marked).accuracy - 0.3  # it did cheat
+    assert found.place.looked > 0.2
+    assert evaluate(run, test).accuracy < evaluate(run, marked).accuracy - 0.15  # it did cheat
 
 
 @pytest.mark.slow
