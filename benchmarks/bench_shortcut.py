@@ -26,7 +26,7 @@ from convscope.runs.artifacts import write_json
 from convscope.runs.environment import command_line, describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "shortcut.json"
-SETTINGS = ["train.epochs=5", "train.batch_size=32", "model.base_channels=8"]
+SETTINGS = ["train.epochs=8", "train.batch_size=32", "model.base_channels=8"]
 SHARE = 0.95
 Row = dict[str, Any]
 

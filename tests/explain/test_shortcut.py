@@ -132,6 +132,16 @@ def test_objects_always_in_one_place_raise_no_alarm():
         assert heat.look(3, 36).find().place.where == "top-right corner"
 
 
+def test_what_shines_through_a_hollow_object_is_no_mark():
+    """Objects always in one place, one in six of them hollow and hot within: the hollow is open too seldom to judge."""
+    heat = Heat(12, fixed=True)
+    hollow = np.arange(len(heat.own)) % 6 == 0
+    inside = np.hypot(np.arange(HEIGHT)[:, None] - 10, np.arange(WIDTH) - 12) < 4
+    heat.masks[np.ix_(hollow, *map(np.arange, inside.shape))] &= ~inside
+    heat.own[hollow] = 0.2 * heat.own[hollow] + 2 * inside
+    assert heat.find() is None
+
+
 def test_a_mark_in_the_pictures_of_one_class_is_found_and_the_class_named():
     heat = Heat(6)
     found = heat.look(28, 4, rows=heat.labels == 2).find()
