@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import cache, reduce
 from typing import Any, TypeVar
@@ -125,6 +125,7 @@ def add(parts: list[Array]) -> Array:
 
 class _Here(threading.local):
     working = False  # whether this thread is at work for `share`
+    limited = False  # whether it is inside `blas_alone`
 
 
 _here = _Here()
@@ -142,10 +143,12 @@ def _blas() -> Any:
 
 
 class _Limit:
-    """Who limits BLAS at this moment, and how many threads it had before."""
+    """Whether BLAS is limited at this moment, how many threads it had before, and who else relies on it."""
 
-    lock = threading.Lock()
+    change = threading.Condition()
     before = 1
+    held = ending = False
+    others = 0
 
 
 @contextmanager
@@ -155,18 +158,52 @@ def blas_alone() -> Iterator[int]:
     Its own threads go on spinning for some 60 ms after a product that they shared, on the cores that the next layer
     needs: so nothing here leaves even a small product to them.
 
-    Where callers overlap, the first one limits and restores it: only the thread that set a limit can take it back
-    (threadpoolctl's rule), and two of them would each take the other's limit for what was there before.
+    Where callers overlap, the first one limits, and restores when the last of the others is done: only the thread that
+    set a limit can take it back (threadpoolctl's rule), two of them would each take the other's limit for what was
+    there before, and a product that BLAS shares among two threads may add up in another order. Who comes while it waits
+    for the others waits for it.
     """
-    if not _Limit.lock.acquire(blocking=False):
+    if _here.working or _here.limited:  # this thread is inside already, for itself or for another
         yield _Limit.before
         return
-    try:
-        _Limit.before = blas_threads()
-        with _blas().limit(limits=1):
+    with ExitStack() as stack:
+        with _Limit.change:
+            _Limit.change.wait_for(lambda: not _Limit.ending)
+            if _Limit.held:
+                _Limit.others += 1
+                stack.callback(_leave)
+            else:
+                _Limit.before = blas_threads()
+                stack.callback(_free)
+                stack.enter_context(_blas().limit(limits=1))
+                stack.callback(_wait_for_others)
+                _Limit.held = True
+        _here.limited = True
+        try:
             yield _Limit.before
-    finally:
-        _Limit.lock.release()
+        finally:
+            _here.limited = False
+
+
+def _leave() -> None:
+    """One of those who rely on another's limit is done."""
+    with _Limit.change:
+        _Limit.others -= 1
+        _Limit.change.notify_all()
+
+
+def _wait_for_others() -> None:
+    """Until nobody relies on this limit any more; nobody new begins to."""
+    with _Limit.change:
+        _Limit.ending = True
+        _Limit.change.wait_for(lambda: not _Limit.others)
+
+
+def _free() -> None:
+    """BLAS is as it was before: the next caller may limit it."""
+    with _Limit.change:
+        _Limit.held = _Limit.ending = False
+        _Limit.change.notify_all()
 
 
 def blas_threads() -> int:
@@ -177,8 +214,10 @@ def blas_threads() -> int:
 def _after_fork() -> None:
     """A child process has none of its parent's threads, and nobody in it would release their lock."""
     _pool.cache_clear()
-    _Limit.lock = threading.Lock()
-    _here.working = False
+    _Limit.change = threading.Condition()
+    _Limit.held = _Limit.ending = False
+    _Limit.others = 0
+    _here.working = _here.limited = False
 
 
 if hasattr(os, "register_at_fork"):

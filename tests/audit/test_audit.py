@@ -64,11 +64,10 @@ def test_a_hostile_name_is_only_text(digits_audit):
     pictures = digits_audit.subject.pictures
     named = ImageSet(pictures.images, pictures.labels, (hostile, *pictures.classes[1:]))
     subject = replace(digits_audit.subject, pictures=named)
-    page = render_audit(replace(digits_audit, run=hostile, subject=subject, shortcut=hostile))
+    page = render_audit(replace(digits_audit, run=hostile, subject=subject))
     assert "<script" not in page
-    assert page.count(html.escape(hostile)) >= 3
-    assert "It cheats." in text_of(page)
-    assert "It cheats." not in text_of(render_audit(digits_audit))
+    assert page.count(html.escape(hostile)) >= 2
+    assert "It cheats." not in text_of(page)
 
 
 def test_what_went_wrong_is_said_first(digits_run, register):
@@ -165,15 +164,13 @@ def test_a_network_that_learned_a_mark_is_told_so_in_one_sentence(tmp_path, cli)
     overrides = {"data__size": 24, "data__subset": 1600, "train__epochs": 4, "model__base_channels": 8}
     train("shapes", out=tmp_path / "cheat", data__shortcut=0.95, train__seed=3, **overrides)
     options = ["--images", "32", "--method", "grad-cam", "--method", "input-x-gradient"]
-    code, out, _ = cli("audit", str(tmp_path / "cheat"), *options)
+    code, out, _ = cli("audit", str(tmp_path / "cheat"), *options, "--json")
     assert code == 0
-    assert out.splitlines()[0].startswith("The network looks at the bottom-right corner, outside the object, in ")
-    page = text_of((tmp_path / "cheat" / "views" / "audit.html").read_text(encoding="utf-8"))
-    assert "It cheats. The network looks at the bottom-right corner" in page
-    assert "On the object?" in page
-    _, out, _ = cli("audit", str(tmp_path / "cheat"), *options, "--json")
     values = json.loads(out)
-    assert values["shortcut"] == values["shortcut_check"]["sentence"]
+    assert values["shortcut"].startswith("The network looks at the bottom-right corner, outside the object, in ")
+    page = text_of((tmp_path / "cheat" / "views" / "audit.html").read_text(encoding="utf-8"))
+    assert "It cheats. " + values["shortcut"].replace("\N{NO-BREAK SPACE}", " ") in page
+    assert "On the object?" in page
     rows = {row["name"]: row for row in values["localisation"]["methods"]}
     assert list(rows) == ["grad-cam", "input-x-gradient"]
     assert rows["grad-cam"]["energy"]["mean"] < 0.5
