@@ -11,11 +11,11 @@ SCRIPT = """
 import json, resource, torch
 from convscope.training.allocator import memory_kept
 
-def faults():  # pages that the system gave while the same 40 MB were taken and freed ten times
+def faults(mib=40):  # pages that the system gave while the same memory was taken and freed ten times
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
-        torch.ones(10 * 2**20)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / (40 * 2**20)
+        torch.ones(mib * 2**18)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / (mib * 2**20)
 
 found = [faults()]
 try:
@@ -24,9 +24,9 @@ try:
         found.append(faults())
         raise KeyError
 except KeyError:
-    found.append(faults())
+    found.append(faults(120))  # more than any piece of the heap that may be left free between pieces in use
 with memory_kept(False) as not_kept:
-    found.append(faults())
+    found.append(faults(120))
 print(json.dumps([kept and not not_kept, *found]))
 """
 
