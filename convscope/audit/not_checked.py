@@ -42,6 +42,8 @@ def _sentences(audit: Audit) -> Iterator[str]:
         )
     if audit.subject.pictures.masks is None:
         yield "Whether the maps lie on the object: these pictures come without masks. The data set `shapes` has them."
+    if audit.objects and audit.objects.problem:
+        yield f"Whether the network learned a mark in place of the objects: {audit.objects.problem}."
     where = f"layers other than {audit.subject.layer}, and " if audit.subject.layer else ""
     yield f"Maps at {where}for classes other than the one that the network predicts."
     yield (

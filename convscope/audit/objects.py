@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from convscope.audit.maps import MethodMaps
 from convscope.audit.subject import Subject
-from convscope.errors import UsageError
+from convscope.errors import ConvscopeError
 from convscope.explain.controls import CONTROLS
 from convscope.explain.localisation import Localisation, localisation
 from convscope.planted import ShortcutCheck, check_shortcut
@@ -18,11 +18,14 @@ class Objects:
     """What the masks say.
 
     Attributes:
-        check: whether the network looks at a mark, by its training pictures; None where there are too few of them.
-        localisation: how well each method and control finds the objects of the subject's pictures.
+        check: whether the network looks at a mark, by its training pictures; None where that cannot be looked for.
+        problem: then why; else empty.
+        localisation: how well each method and control finds the objects of the subject's pictures, each map for the
+            class predicted.
     """
 
     check: ShortcutCheck | None
+    problem: str
     localisation: Localisation
 
 
@@ -35,10 +38,11 @@ def look_for_objects(run: Run, own: OwnPictures, subject: Subject, maps: Sequenc
     masks = subject.pictures.masks
     if masks is None:
         return None
+    check, problem = None, ""
     try:
         check = check_shortcut(run, own.split[0])
-    except UsageError:
-        check = None
+    except ConvscopeError as error:
+        problem = str(error)
     methods = {m.name: m.found.heatmaps(subject.size) for m in maps}
     controls = {name: control(subject.images).cpu().numpy() for name, control in CONTROLS.items()}
-    return Objects(check, localisation(methods, controls, masks))
+    return Objects(check, problem, localisation(methods, controls, masks))

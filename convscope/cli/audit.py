@@ -38,8 +38,8 @@ def audit(
     """Find out whether its explanations can be trusted.
 
     On the run's own checkpoint: equations that the methods must obey; deletion, insertion and ROAD curves beside three
-    controls that know nothing of the network; and what is left of the maps when its weights become random. Writes one
-    HTML page. Exits 1 where an equation does not hold; that a control beats a method is a finding, and exit 0.
+    controls that know nothing of the network; what is left of the maps when its weights become random; and, where the
+    pictures come with masks, whether heat lies on the objects or on a mark. Writes one HTML page. Exits 1 where an equation does not hold; that a control beats a method is a finding, and exit 0.
     """
     from convscope.audit import audit as examine
     from convscope.audit import render_audit
@@ -61,8 +61,10 @@ def audit(
 
 def show(result: "Audit", page: Path) -> None:
     """The numbers of every method, its verdict, and where the page is."""
-    if result.objects and result.objects.check:
-        print(f"{result.objects.check.sentence}\n")
+    if result.objects and (check := result.objects.check):
+        print(f"{check.sentence}\n")
+    elif result.objects:
+        print(f"no mark was looked for: {result.objects.problem}\n")
     held = sum(oracle.ok is True for oracle in result.oracles)
     apply = held + len(result.failed)
     print(f"equations: {held} of {apply} hold, {len(result.oracles) - apply} do not apply")

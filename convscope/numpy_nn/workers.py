@@ -161,7 +161,7 @@ def blas_alone() -> Iterator[int]:
     Where callers overlap, the first one limits, and restores when the last of the others is done: only the thread that
     set a limit can take it back (threadpoolctl's rule), two of them would each take the other's limit for what was
     there before, and a product that BLAS shares among two threads may add up in another order. Who comes while it waits
-    for the others waits for it.
+    for the others waits for it; so nothing inside may wait for another thread that comes here.
     """
     if _here.working or _here.limited:  # this thread is inside already, for itself or for another
         yield _Limit.before
@@ -178,8 +178,8 @@ def blas_alone() -> Iterator[int]:
                 stack.enter_context(_blas().limit(limits=1))
                 stack.callback(_wait_for_others)
                 _Limit.held = True
-        _here.limited = True
         try:
+            _here.limited = True
             yield _Limit.before
         finally:
             _here.limited = False
