@@ -39,7 +39,8 @@ def audit(
 
     On the run's own checkpoint: equations that the methods must obey; deletion, insertion and ROAD curves beside three
     controls that know nothing of the network; what is left of the maps when its weights become random; and, where the
-    pictures come with masks, whether heat lies on the objects or on a mark. Writes one HTML page. Exits 1 where an equation does not hold; that a control beats a method is a finding, and exit 0.
+    pictures come with masks, whether heat lies on the objects or on a mark. Writes one HTML page. Exits 1 where an
+    equation does not hold; that a control beats a method is a finding, and exit 0.
     """
     from convscope.audit import audit as examine
     from convscope.audit import render_audit
