@@ -118,16 +118,20 @@ def trained(scenes, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("corner", ["bottom-right", "top-left"])
-def test_the_mark_of_the_data_set_is_found(corner, seed):
-    marked, test = load("shapes", seed=seed, shortcut=0.95, corner=corner, **SMALL)
-    run = trained(marked, seed)
-    found = check_shortcut(run, marked).shortcut
-    assert found is not None
-    assert found.place.where == f"{corner} corner"
-    assert found.place.looked > 0.2
-    assert evaluate(run, test).accuracy < evaluate(run, marked).accuracy - 0.15  # it did cheat
+def test_the_mark_of_the_data_set_is_found_wherever_it_was_learned(corner):
+    """Five seeds. Now and then so small a network learns the objects all the same; then there is nothing to find."""
+    cheated = []
+    for seed in range(5):
+        marked, test = load("shapes", seed=seed, shortcut=0.95, corner=corner, **SMALL)
+        run = trained(marked, seed)
+        found = check_shortcut(run, marked).shortcut
+        assert found is None or found.place.where == f"{corner} corner", seed
+        if evaluate(run, test).accuracy < evaluate(run, marked).accuracy - 0.4:
+            cheated.append(seed)
+            assert found is not None, seed
+            assert found.place.looked > 0.2, seed
+    assert len(cheated) >= 4
 
 
 @pytest.mark.slow
