@@ -151,10 +151,10 @@ def test_bad_usage(cli, copied_run, arguments, said):
 @pytest.mark.slow
 def test_the_shipped_network(cli, data_dir, tmp_path):
     """`cifar10-94`, all methods that it can have: every equation that applies holds on real weights and pictures."""
-    code, out, err = cli("audit", "cifar10-94", "--images", "48", "--out", tmp_path / "audit.html", "--json")
+    code, out, err = cli("audit", "cifar10-94", "--images", "16", "--out", tmp_path / "audit.html", "--json")
     assert code == 0, err
     answer = json.loads(out)
-    assert answer["images"] == 48
+    assert answer["images"] == 16
     assert answer["shortcut_check"] is None, "CIFAR-10 has no masks"
     assert set(answer["refused"]) == {"cam", "guided-backprop", "guided-grad-cam"}
 
