@@ -1,0 +1,30 @@
+/** Tag, attributes and children in, a DOM element out; text is always text, never markup. */
+
+/** @typedef {Node | string | number | null | undefined | false} Child */
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/**
+ * `h('td.num', {id: 'a', onclick: f, 'data-value': 3}, 'text')`. Attributes that are null or false are left out.
+ * @param {string} tag with classes after dots; `svg:path` makes an SVG element
+ * @param {Record<string, any>} [attributes] `on…` become listeners, `style` is an object of CSS properties
+ * @param {...(Child | Child[])} children
+ * @returns {any}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split('.');
+  const element = name.startsWith('svg:')
+    ? document.createElementNS(SVG, name.slice(4)) : document.createElement(name || 'div');
+  if (classes.length) element.setAttribute('class', classes.join(' '));
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
+    else if (key === 'style') for (const [p, v] of Object.entries(value)) element.style.setProperty(p, String(v));
+    else element.setAttribute(key, value === true ? '' : String(value));
+  }
+  element.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map((c) => c instanceof Node ? c : String(c)));
+  return element;
+}
+
+/** @param {string} tag @param {Record<string, any>} [attributes] @param {...any} children @returns {any} */
+export const svg = (tag, attributes = {}, ...children) => h(`svg:${tag}`, attributes, ...children);
