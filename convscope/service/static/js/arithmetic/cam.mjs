@@ -1,8 +1,8 @@
 // Activations, and gradients of a class by them, in; a class activation map's channel weights and cells out.
 
-import { gamma, total } from "./rounding.mjs";
+import { gamma, total } from './rounding.mjs';
 
-/** @typedef {import("./rounding.mjs").Tensor} Tensor */
+/** @typedef {import('./rounding.mjs').Tensor} Tensor */
 
 /**
  * What a channel weighs: Grad-CAM (equation 1), Grad-CAM++ (equations 5 and 19), XGrad-CAM.
@@ -18,19 +18,19 @@ export function channelWeight(method, activation, gradient, k) {
   const places = height * width;
   const a = activation.data.subarray(k * places, (k + 1) * places);
   const g = gradient.data.subarray(k * places, (k + 1) * places);
-  if (method === "grad-cam") {
+  if (method === 'grad-cam') {
     const terms = Array.from(g, (value) => value / places);
     return { ...total(terms, places + 2), terms };
   }
   const whole = total(Array.from(a));
-  if (method === "grad-cam++") {
+  if (method === 'grad-cam++') {
     const terms = Array.from(g, (value) => (value > 0 ? value / (2 + value * whole.sum) : 0));
     // relative error of a denominator: what g·ΣA is off by, beside 2 + g·ΣA
     const doubt = Math.max(...Array.from(g, (value) => (value > 0 ? (value * whole.bound) / Math.abs(2 + value * whole.sum) : 0)));
     const { sum, bound } = total(terms, places + 6);
     return { sum, bound: bound + 2 * doubt * terms.reduce((size, term) => size + term, 0), terms };
   }
-  if (method === "x-grad-cam") {
+  if (method === 'x-grad-cam') {
     if (whole.sum === 0) return { sum: 0, bound: 0, terms: Array.from(g, () => 0) };
     const terms = Array.from(g, (value, n) => (value * a[n]) / whole.sum);
     const { sum, bound } = total(terms, places + 2);
@@ -66,7 +66,7 @@ export function camCell(weights, activation, [y, x]) {
  * @param {Tensor} gradient
  */
 export function placeWeights(method, gradient) {
-  if (method === "hires-cam") return gradient.data;
-  if (method === "layer-cam") return gradient.data.map((value) => Math.max(value, 0));
+  if (method === 'hires-cam') return gradient.data;
+  if (method === 'layer-cam') return gradient.data.map((value) => Math.max(value, 0));
   return null;
 }

@@ -1,21 +1,18 @@
 // An input, kernels and the place of an output cell in; the products behind that cell out.
 
-import { pair, total } from "./rounding.mjs";
+import { pair, total } from './rounding.mjs';
 
-/** @typedef {import("./rounding.mjs").Tensor} Tensor */
+/** @typedef {import('./rounding.mjs').Tensor} Tensor */
 
 /**
  * Kernel size, stride, padding and dilation, each [height, width], and groups, of a convolution or a pooling.
- * "same" padding puts the odd pixel below and to the right, as PyTorch does.
+ * 'same' padding puts the odd pixel below and to the right, as PyTorch does.
  */
 export function window(settings, shape = []) {
   const kernel = pair(settings.kernel_size ?? shape.slice(-2));
   const stride = pair(settings.stride ?? kernel);
   const dilation = pair(settings.dilation ?? 1);
-  const padding =
-    settings.padding === "same"
-      ? kernel.map((size, axis) => Math.floor((dilation[axis] * (size - 1)) / 2))
-      : pair(settings.padding ?? 0);
+  const padding = pair(settings.padding ?? 0); // above and on the left
   return { kernel, stride, padding, dilation, groups: settings.groups ?? 1 };
 }
 

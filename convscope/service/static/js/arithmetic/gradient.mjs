@@ -1,11 +1,11 @@
 // The gradient at a layer's output in; what of it reaches a cell of its input, or one of its weights, out.
 
-import { derivative } from "./activation.mjs";
-import { window } from "./conv.mjs";
-import { poolCell } from "./pool.mjs";
-import { at, gamma, total } from "./rounding.mjs";
+import { derivative } from './activation.mjs';
+import { window } from './conv.mjs';
+import { poolCell } from './pool.mjs';
+import { at, gamma, total } from './rounding.mjs';
 
-/** @typedef {import("./rounding.mjs").Tensor} Tensor */
+/** @typedef {import('./rounding.mjs').Tensor} Tensor */
 
 /**
  * What a layer's input cell gets back through that layer, terms `{from: [cell of the output], gradient, factor, product}`.
@@ -83,7 +83,7 @@ function reached(place, size, stride, padding, dilation, outputs) {
 
 /** The windows that hold the cell: a mean gives each its share, a maximum all to its winner. */
 function pooled(node, { input, gradient }, [c, y, x]) {
-  const whole = node.kind.startsWith("global");
+  const whole = node.kind.startsWith('global');
   const { kernel, stride, padding, dilation } = whole ? {} : window(node.settings);
   const along = (place, axis) =>
     whole ? [[0, 0]] : reached(place, kernel[axis], stride[axis], padding[axis], dilation[axis], gradient.shape[axis + 1]);

@@ -1,6 +1,6 @@
 // A value and a channel's statistics in; γ(x − μ)/√(σ² + ε) + β, step by step, out.
 
-import { gamma } from "./rounding.mjs";
+import { gamma } from './rounding.mjs';
 
 /**
  * One cell of a BatchNorm. PyTorch computes x·α + (β − μ·α) with α = γ/√(σ² + ε), which rounds x and μ apart: the bound

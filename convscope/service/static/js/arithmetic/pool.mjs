@@ -1,14 +1,14 @@
 // A map and the place of a pooled cell in; the window, and its winner or its mean, out.
 
-import { window } from "./conv.mjs";
-import { total } from "./rounding.mjs";
+import { window } from './conv.mjs';
+import { total } from './rounding.mjs';
 
 /**
  * One cell of a pooling; kinds globalmax and globalavg take the whole map as their window.
  *
  * `winner` is the index in `terms` of the largest, the first of equals, as PyTorch counts; null for a mean. The mean's
  * `divisor` counts the padding where `count_include_pad` says so, but nothing beyond it (PyTorch's ceil_mode).
- * @param {import("./rounding.mjs").Tensor} input (C, H, W)
+ * @param {import('./rounding.mjs').Tensor} input (C, H, W)
  * @param {{kind: string, settings: object}} node
  * @param {number[]} cell [c, i, j]
  */
@@ -22,7 +22,7 @@ export function poolCell(input, { kind, settings }, [c, i, j]) {
       terms.push({ y, x, padded, input: padded ? 0 : input.data[(c * height + y) * width + x] });
     }
   }
-  if (kind.includes("max")) return { ...largest(terms), bound: 0, divisor: null, terms };
+  if (kind.includes('max')) return { ...largest(terms), bound: 0, divisor: null, terms };
   const parts = terms.map((term) => term.input / divisor);
   return { ...total(parts, parts.length + 2), winner: null, divisor, terms };
 }
@@ -38,7 +38,7 @@ function largest(terms) {
 
 /** The rows and columns of the window, and what its mean is divided by. */
 function span([, height, width], kind, settings, i, j) {
-  if (kind.startsWith("global")) {
+  if (kind.startsWith('global')) {
     return { rows: range(0, height, 1), columns: range(0, width, 1), divisor: height * width };
   }
   const { kernel, stride, padding, dilation } = window(settings);

@@ -1,6 +1,6 @@
 // A small map and the place of a pixel in; the bilinear sum that the pixel is, out.
 
-import { gamma, UNIT } from "./rounding.mjs";
+import { gamma, UNIT } from './rounding.mjs';
 
 /**
  * One pixel of a map resized bilinearly, a value standing for the centre of its cell; where the map shrinks, spread

@@ -1,7 +1,7 @@
 // Exact terms in; their sum and the largest error that a float32 program may make of it out.
 //
 // A sum of n products is off by at most γ_n Σ|terms|, γ_n = n·u / (1 − n·u), u = 2⁻²⁴, in whatever order it is added
-// (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1). Ours is in float64, off by 2⁻²⁹ of that.
+// (Higham 2002, 'Accuracy and Stability of Numerical Algorithms', section 3.1). Ours is in float64, off by 2⁻²⁹ of that.
 
 /** Half the distance from 1 to the next float32. */
 export const UNIT = 2 ** -24;

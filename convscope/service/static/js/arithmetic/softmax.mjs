@@ -1,6 +1,6 @@
 // Logits in; probabilities, step by step, out.
 
-import { UNIT } from "./rounding.mjs";
+import { UNIT } from './rounding.mjs';
 
 /**
  * e^(z − max) / Σ e^(z − max) for every class: `terms` holds what is exponentiated, `exponentials` and their `divisor`.
