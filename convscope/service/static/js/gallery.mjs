@@ -42,7 +42,7 @@ export function open(context) {
   const fill = async () => {
     tools.replaceChildren(graph.sources.length > 1 ? chips('source', graph.sources.map((s) => [s.name, s.name]), source.name, (name) => {
       source = graph.sources.find((s) => s.name === name) ?? source; page = 0; fill();
-    }) : '', source?.labelled ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (/** @type {any} */ e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
+    }) : '', source && source.labelled !== false ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (/** @type {any} */ e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
     if (!source) return;
     shelf.setAttribute('aria-busy', 'true');
     const { total, pictures } = await api.pictures({ source: source.name, start: page * PAGE, count: PAGE, mistakes });
@@ -50,9 +50,9 @@ export function open(context) {
       const wrong = p.label !== null && p.label !== p.predicted;
       const img = h('img.pixels', { alt: '', width: 64, height: 64 });
       api.picture(p.ref).then((url) => { img.src = url; }, () => {});
-      const words = `${p.label === null ? '' : `${graph.classes[p.label]}; `}the network: ${graph.classes[p.predicted]} ${percent(p.probability)}`;
+      const words = `${p.label === null ? '' : `labelled ${p.label}; `}the network: ${p.predicted} ${percent(p.probability)}`;
       return h(wrong ? '.pick.wrong' : '.pick', { role: 'gridcell', id: `pick-${p.ref.replace(':', '-')}`, 'aria-label': `${p.ref}: ${words}`, title: words, 'aria-selected': String(p.ref === place.img), 'data-ref': p.ref },
-        img, h('span', {}, wrong ? `${graph.classes[/** @type {number} */ (p.label)]} ≠ ${graph.classes[p.predicted]}` : graph.classes[p.predicted]));
+        img, h('span', {}, wrong ? `${p.label} ≠ ${p.predicted}` : p.predicted));
     });
     const row = h('.row', { role: 'row' }, cells);
     const fresh = h('.shelf', { role: 'grid', 'aria-label': `Pictures of ${source.name}` }, row);
