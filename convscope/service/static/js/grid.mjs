@@ -65,9 +65,9 @@ export function rove(container, { cells, onmove, onopen, start = 0 }) {
  * A map on a canvas with one live cell over it: role=grid with the counts, the cell says row, column and value.
  * @param {{data: ArrayLike<number>, height: number, width: number, start?: number, scale?: number, label: string, id: string,
  *   at?: [number, number], describe?: (y: number, x: number, v: number) => string, size?: number,
- *   onmove?: (y: number, x: number, v: number) => void, onopen?: (y: number, x: number) => void,
+ *   onhover?: (y: number, x: number, v: number) => void, onmove?: (y: number, x: number, v: number) => void, onopen?: (y: number, x: number) => void,
  *   mark?: (cell: HTMLElement, y: number, x: number, v: number) => void}} options
- *   `describe` what is read aloud; `mark` puts data-… on the live cell; `size` the longest side in CSS pixels
+ *   `describe` what is read aloud; `onhover` a mouse passes, `onmove` arrows or a click; `mark` puts data-… on the live cell; `size` the longest side in CSS pixels
  * @returns {HTMLElement & {redraw: (data: ArrayLike<number>, scale?: number) => void, move: (y: number, x: number) => void}}
  */
 export function mapGrid(options) {
@@ -112,11 +112,10 @@ export function mapGrid(options) {
     return [Math.floor((event.clientY - area.top) / area.height * height), Math.floor((event.clientX - area.left) / area.width * width)];
   };
   box.addEventListener('pointermove', (/** @type {PointerEvent} */ event) => {
-    if (event.pointerType !== 'mouse') return;
     const [r, c] = under(event);
-    if (r === y && c === x) return;
+    if (event.pointerType !== 'mouse' || !options.onhover || (r === y && c === x)) return;
     move(r, c);
-    onmove?.(y, x, value());
+    options.onhover(y, x, value());
   });
   box.addEventListener('click', (/** @type {MouseEvent} */ event) => {
     const [r, c] = under(event);

@@ -4,6 +4,8 @@ import { api, key, models as served, ServerError } from './api.mjs';
 import * as colour from './colour.mjs';
 import { h } from './dom.mjs';
 import { digits } from './format.mjs';
+import { notice } from './edits.mjs';
+import { listen } from './gallery.mjs';
 import { above, changed, levelOf, link, parse } from './place.mjs';
 import { rail } from './rail.mjs';
 import { askKey, header, help, trail } from './shell.mjs';
@@ -45,7 +47,8 @@ function go(change, { replace = false } = {}) {
 /** The module that shows a place. @param {string} level @param {any} node @param {any} graph */
 function moduleOf(level, node, graph) {
   if (!node) return level;
-  if (node.kind === 'linear' && node.id === graph.nodes.at(-1).id && level !== 'backward') return 'head';
+  if (level === 'backward' || level === 'heatmap') return level;
+  if (node.kind === 'linear' && node.id === graph.nodes.at(-1).id) return 'head';
   if (node.shape.length === 1 && level === 'channel') return PIXEL[node.kind] ?? 'layer';
   return level === 'pixel' ? PIXEL[node.kind] ?? 'channel' : level;
 }
@@ -75,6 +78,8 @@ async function render() {
     const { show } = await import(`./levels/${level}.mjs`);
     const host = h(`section.level.level-${level}`);
     await show(host, context);
+    const edited = notice(context);
+    if (edited) host.prepend(edited);
     if (!signal.aborted) swap(host);
   } catch (problem) {
     if (signal.aborted) return;
@@ -121,5 +126,6 @@ addEventListener('keydown', (event) => {
 });
 addEventListener('popstate', () => { place = parse(location.hash); render(); });
 colour.onTheme(render);
+listen(() => context);
 key.ask = askKey;
 render();

@@ -24,8 +24,8 @@ export function parse(hash) {
 export function link(place) {
   const parts = ['model', 'img', 'layer', 'c', 'y', 'x', ...WORDS.slice(3), 'target', 'from']
     .filter((key) => /** @type {any} */ (place)[key] !== undefined && /** @type {any} */ (place)[key] !== '')
-    .map((key) => `${key}=${encodeURIComponent(/** @type {any} */ (place)[key]).replace(/%(3A|2C|23)/g, decodeURIComponent)}`);
-  return `#${parts.join('&').replace(/#/g, '%23')}`;
+    .map((key) => `${key}=${encodeURIComponent(/** @type {any} */ (place)[key]).replace(/%(3A|2C)/g, decodeURIComponent)}`);
+  return `#${parts.join('&')}`;
 }
 
 /** The level that a place stands for: as said, or the deepest that its coordinates allow. @param {Place} place */
