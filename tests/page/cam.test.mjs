@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { camCell, channelWeight, normalise, placeWeights, resizeCell } from '../../convscope/service/static/js/arithmetic.mjs';
+import { camCell, channelWeight, heat, placeWeights, resizeCell } from '../../convscope/service/static/js/arithmetic.mjs';
 import { element, float32Sum, holds, randomness } from './random.mjs';
 
 const f = Math.fround;
@@ -78,7 +78,10 @@ test("pixels of an enlarged map: PyTorch's numbers", () => {
   );
 });
 
-test('only the positive part is drawn, over its largest value', () => {
-  assert.deepEqual(Array.from(normalise([-2, 1, 4]).cells), [0, 0.25, 1]);
-  assert.deepEqual(normalise([-2, -1]), { cells: Float64Array.from([0, 0]), peak: 0 });
+test('only the positive part is drawn, over its largest value, and over the largest pixel again', () => {
+  const { positive, cells } = heat([-2, 1, 4, 0], [2, 2], [1, 3]);
+  assert.deepEqual(Array.from(positive), [0, 0.25, 1, 0]);
+  // the mean of both rows, [0.5, 0.125], enlarged to three: [0.5, 0.3125, 0.125]
+  [1, 0.625, 0.25].forEach((value, n) => assert.ok(Math.abs(cells[n].sum - value) < 1e-15, `${cells[n].sum}`));
+  assert.ok(heat([-2, -1], [1, 2], [3, 3]).cells.every(({ sum }) => sum === 0));
 });

@@ -12,5 +12,5 @@ export { poolCell } from './arithmetic/pool.mjs';
 export { addCell } from './arithmetic/add.mjs';
 export { softmax } from './arithmetic/softmax.mjs';
 export { camCell, channelWeight, placeWeights } from './arithmetic/cam.mjs';
-export { normalise, resizeCell } from './arithmetic/resize.mjs';
+export { heat, resizeCell } from './arithmetic/resize.mjs';
 export { inputGradient, scatter, weightGradient } from './arithmetic/gradient.mjs';

@@ -39,11 +39,20 @@ function reach(from, to, position) {
 }
 
 /**
- * What is drawn of a signed map: its positive part over its largest value; all zero where nothing is positive.
- * @param {ArrayLike<number>} map
- * @returns {{cells: Float64Array, peak: number}}
+ * What is drawn of a signed map: its positive part over its largest value, resized, over the largest again.
+ * @param {ArrayLike<number>} map (h, w)
+ * @param {number[]} size [h, w]
+ * @param {number[]} to [H, W]
+ * @returns {{positive: Float64Array, cells: {sum: number, bound: number}[]}} `cells` one a pixel; all zero where
+ *   nothing is positive
  */
-export function normalise(map) {
-  const peak = Array.from(map).reduce((most, value) => Math.max(most, value), 0);
-  return { cells: Float64Array.from(map, (value) => Math.max(value, 0) / (peak || 1)), peak };
+export function heat(map, size, to) {
+  const top = most(Array.from(map)) || 1;
+  const positive = Float64Array.from(map, (value) => Math.max(value, 0) / top);
+  const pixels = Array.from({ length: to[0] * to[1] }, (_, n) => resizeCell(positive, size, to, [Math.floor(n / to[1]), n % to[1]]));
+  const peak = most(pixels.map(({ sum }) => sum)) || 1;
+  const doubt = most(pixels.map(({ bound }) => bound)) / peak + gamma(4); // of the largest pixel, and of each division
+  return { positive, cells: pixels.map(({ sum, bound }) => ({ sum: sum / peak, bound: bound / peak + (sum / peak) * doubt * (1 + doubt) })) };
 }
+
+const most = (values) => values.reduce((peak, value) => Math.max(peak, value), 0);
