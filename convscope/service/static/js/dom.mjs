@@ -28,3 +28,10 @@ export function h(tag, attributes = {}, ...children) {
 
 /** @param {string} tag @param {Record<string, any>} [attributes] @param {...any} children @returns {any} */
 export const svg = (tag, attributes = {}, ...children) => h(`svg:${tag}`, attributes, ...children);
+
+/** Put new children in, with the focus on what has the same id as before. @param {Element} box @param {...any} children */
+export function swapChildren(box, ...children) {
+  const id = box.contains(document.activeElement) ? document.activeElement?.id : '';
+  box.replaceChildren(...children.flat().filter((child) => child !== null && child !== false));
+  if (id) document.getElementById(id)?.focus();
+}

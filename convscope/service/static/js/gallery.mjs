@@ -1,7 +1,7 @@
 /** The choice of a picture: from the data set, from a file, the clipboard, a drag, a drawing or the camera. */
 
 import { camera } from './camera.mjs';
-import { h } from './dom.mjs';
+import { h, swapChildren } from './dom.mjs';
 import { drawing } from './drawing.mjs';
 import { percent } from './format.mjs';
 import { rove } from './grid.mjs';
@@ -26,7 +26,7 @@ export function open(context) {
   const { api } = context;
   const now = (place.img ?? '').split(':')[0];
   let source = graph.sources.find((s) => s.name === now) ?? graph.sources[0];
-  let mistakes = false, page = 0;
+  let mistakes = false, page = 0, asked = 0;
   const shelf = h('.shelf', { role: 'grid', 'aria-label': 'Pictures' });
   const pages = h('.pages', {}, h('span.quiet', {}, 'asking the network about each…'));
   const problem = h('p.problem', { role: 'alert', hidden: true });
@@ -40,12 +40,14 @@ export function open(context) {
   const tools = h('.bar-of-tools');
   const box = dialogue('Choose a picture', own, problem, side, tools, shelf, pages);
   const fill = async () => {
-    tools.replaceChildren(graph.sources.length > 1 ? chips('source', graph.sources.map((s) => [s.name, s.name]), source.name, (name) => {
+    const turn = ++asked;
+    swapChildren(tools, graph.sources.length > 1 ? chips('source', graph.sources.map((s) => [s.name, s.name]), source.name, (name) => {
       source = graph.sources.find((s) => s.name === name) ?? source; page = 0; fill();
     }) : '', source && source.labelled !== false ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (/** @type {any} */ e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
     if (!source) return;
     box.querySelector('.shelf')?.setAttribute('aria-busy', 'true');
     const { total, pictures, complete } = await api.pictures({ source: source.name, start: page * PAGE, count: PAGE, mistakes });
+    if (turn !== asked || !box.open) return;
     const cells = pictures.map((p) => {
       const wrong = p.label !== null && p.label !== p.predicted;
       const img = h('img.pixels', { alt: '', width: 64, height: 64 });
@@ -62,10 +64,11 @@ export function open(context) {
     } });
     box.querySelector('.shelf')?.replaceWith(fresh);
     const last = Math.max(0, Math.ceil(total / PAGE) - 1);
-    const turn = (/** @type {number} */ to) => { page = Math.max(0, Math.min(last, to)); fill(); };
-    pages.replaceChildren(h('button.quiet-button', { id: 'page-before', type: 'button', disabled: page === 0, onclick: () => turn(page - 1) }, '‹ before'),
+    if (complete === false && pictures.length < PAGE) setTimeout(() => box.open && turn === asked && tried(fill()), 100); // the server looks on
+    const leaf = (/** @type {number} */ to) => { page = Math.max(0, Math.min(last, to)); fill(); };
+    pages.replaceChildren(h('button.quiet-button', { id: 'page-before', type: 'button', disabled: page === 0, onclick: () => leaf(page - 1) }, '‹ before'),
       h('span.quiet', {}, total ? `${page * PAGE + 1}–${Math.min(total, (page + 1) * PAGE)} of ${total}${complete === false ? ' so far' : ''}` : complete === false ? 'none yet' : 'none here'),
-      h('button.quiet-button', { id: 'page-after', type: 'button', disabled: page >= last, onclick: () => turn(page + 1) }, 'more ›'));
+      h('button.quiet-button', { id: 'page-after', type: 'button', disabled: page >= last, onclick: () => leaf(page + 1) }, 'more ›'));
   };
   tried(fill().then(() => /** @type {HTMLElement | null} */ (box.querySelector('.shelf [tabindex="0"]'))?.focus()));
 }

@@ -2,6 +2,7 @@
 
 import { api, key, models as served, ServerError } from './api.mjs';
 import * as colour from './colour.mjs';
+import { compare } from './compare.mjs';
 import { h } from './dom.mjs';
 import { digits } from './format.mjs';
 import { notice } from './edits.mjs';
@@ -78,6 +79,7 @@ async function render() {
     const { show } = await import(`./levels/${level}.mjs`);
     const host = h(`section.level.level-${level}`);
     await show(host, context);
+    await compare(host, context);
     const edited = notice(context);
     if (edited) host.prepend(edited);
     if (!signal.aborted) swap(host);

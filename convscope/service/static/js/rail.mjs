@@ -1,7 +1,9 @@
 /** Model and picture in; beside every level, the picture as the network sees it and what the network says, out. */
 
-import { h, svg } from './dom.mjs';
+import { verdict } from './compare.mjs';
+import { h, svg, swapChildren } from './dom.mjs';
 import { percent } from './format.mjs';
+import { nextMistake } from './mistakes.mjs';
 
 /** @typedef {import('./api.mjs').Graph} Graph */
 
@@ -50,8 +52,15 @@ async function draw(aside, context) {
   const step = (/** @type {number} */ by) => go({ img: `${source}:${total ? (Number(at) + by + total) % total : Math.max(0, Number(at) + by)}` });
   const order = run.probabilities.map((/** @type {number} */ p, /** @type {number} */ i) => [p, i]).sort((/** @type {number[]} */ a, /** @type {number[]} */ b) => b[0] - a[0]).slice(0, 5);
   const wrong = run.true !== null && run.true !== graph.classes[run.index];
-  const focus = aside.contains(document.activeElement) ? document.activeElement?.id : '';
-  aside.replaceChildren(
+  const mistakes = h('button.quiet-button', { id: 'next-mistake', type: 'button', onclick: async () => {
+    mistakes.textContent = 'looking…';
+    const ref = await nextMistake(api, place.img, (found) => { mistakes.textContent = `looking… ${found} so far`; });
+    if (ref && ref !== place.img) go({ img: ref });
+    else mistakes.textContent = 'no other mistake';
+  } }, 'next mistake ›');
+  const other = h('div');
+  if (place.compare && place.compare !== graph.name) verdict(context).then((said) => other.replaceWith(said), (problem) => other.replaceWith(problem.message));
+  swapChildren(aside,
     h('figure.picture', {},
       h('.frame', {}, h('img.pixels', { src: url, alt: `the picture ${place.img}, as the network sees it`, width, height }),
         svg('svg.field', { viewBox: `0 0 ${width} ${height}`, hidden: true, 'aria-hidden': 'true' }, svg('rect', {}))),
@@ -61,7 +70,7 @@ async function draw(aside, context) {
     h('.says', {},
       h('p.eyebrow', {}, run.true === null ? 'the network says' : `labelled ${run.true}; the network says`),
       h('p.verdict', {}, graph.classes[run.index], h('span.quiet', {}, ` ${percent(run.probabilities[run.index])}`), wrong ? h('span.breaks', {}, ' mistaken') : null),
-      h('ol.odds', {}, order.map(([p, i]) => h('li', {}, h('span', {}, graph.classes[i]), h('span.track', {}, h('span.fill', { style: { width: `${100 * p}%` } })), h('span.n', {}, percent(p)))))),
-    chooser(context));
-  if (focus) document.getElementById(focus)?.focus();
+      h('ol.odds', {}, order.map(([p, i]) => h('li', {}, h('span', {}, graph.classes[i]), h('span.track', {}, h('span.fill', { style: { width: `${100 * p}%` } })), h('span.n', {}, percent(p))))),
+      other),
+    h('.picking', {}, chooser(context), run.true === null ? null : mistakes));
 }

@@ -18,7 +18,7 @@ export function dialogue(title, ...children) {
 /** @param {Context} context @param {{name: string}[]} models */
 export function header({ place, go }, models) {
   const top = /** @type {HTMLElement} */ (document.getElementById('top'));
-  const state = JSON.stringify([models, place.model, place.digits]);
+  const state = JSON.stringify([models, place.model, place.digits, place.compare]);
   if (top.dataset.state === state) return;
   top.dataset.state = state;
   top.replaceChildren(
@@ -31,6 +31,8 @@ export function header({ place, go }, models) {
       h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (/** @type {any} */ e) => go({
         model: e.target.value, layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined, edits: undefined, target: undefined, img: undefined,
       }) }, models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
+      models.length > 1 ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (/** @type {any} */ e) => go({ compare: e.target.value || undefined }, { replace: true }) },
+        h('option', { value: '' }, 'compare with…'), models.filter((m) => m.name !== place.model).map((m) => h('option', { value: m.name, selected: m.name === place.compare }, m.name)))) : null,
       h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
         onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'all digits'),
       h('button.quiet-button', { id: 'help', type: 'button', 'aria-label': 'Keyboard help', title: 'keys (?)', onclick: help }, '?')));

@@ -1,6 +1,6 @@
 /** Terms of a sum in; a table out in which each bar starts where the sum before it ended, down to the number itself. */
 
-import { h } from './dom.mjs';
+import { h, swapChildren } from './dom.mjs';
 import { count, num } from './format.mjs';
 import { rove } from './grid.mjs';
 import { chips } from './parts.mjs';
@@ -52,12 +52,10 @@ export function waterfall({ terms, heads, last = null, words, label, few = 10, s
       const choose = (/** @type {HTMLElement} */ _, /** @type {number} */ i) => pick(/** @type {Term} */ (rows[i].term));
       rove(table, { cells: () => list, start: Math.max(0, shown.findIndex((t) => t.key === selected)), onmove: choose, onopen: choose });
     }
-    const focused = box.contains(document.activeElement) ? document.activeElement?.id : '';
-    box.replaceChildren(
+    swapChildren(box,
       h('.bar-of-tools', {}, terms.length > 1 ? chips('terms', [['size', 'largest first'], ['layer', 'in order']], order, (value) => { order = value; draw(); }) : null,
         terms.length > few + 2 ? h('button.quiet-button', { id: 'terms-all', type: 'button', 'aria-pressed': String(all), onclick: () => { all = !all; draw(); } }, all ? `only ${few} ${words[1]}` : `all ${count(terms.length)} ${words[1]}`) : null),
       h('.scroll', {}, table));
-    if (focused) document.getElementById(focused)?.focus();
   };
   draw();
   return box;
