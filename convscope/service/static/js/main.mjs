@@ -6,7 +6,7 @@ import { compare } from './compare.mjs';
 import { h } from './dom.mjs';
 import { digits } from './format.mjs';
 import { notice } from './edits.mjs';
-import { listen } from './gallery.mjs';
+import { listen, open } from './gallery.mjs';
 import { above, changed, levelOf, link, parse } from './place.mjs';
 import { rail } from './rail.mjs';
 import { askKey, header, help, trail } from './shell.mjs';
@@ -123,7 +123,7 @@ addEventListener('keydown', (event) => {
   } else if (typing) return;
   else if (event.key === '?') help();
   else if (event.key === 'd') go({ digits: digits.all ? undefined : 'all' }, { replace: true });
-  else if (event.key === 'g') document.getElementById('choose')?.click();
+  else if (event.key === 'g' && context) open(context);
   else return;
   event.preventDefault();
 });

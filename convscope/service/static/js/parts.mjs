@@ -11,7 +11,7 @@ import { exact32, num, power } from './format.mjs';
  */
 export function hero({ value, sum, bound }, cell, name) {
   const off = Math.abs(sum - value), holds = off <= bound;
-  return h('.hero', { id: 'focus', 'data-value': exact32(value), 'data-sum': sum, 'data-bound': bound, 'data-cell': cell },
+  return h('.hero', { id: 'focus', 'data-value': value, 'data-sum': sum, 'data-bound': bound, 'data-cell': cell },
     h('p.eyebrow', {}, name),
     h('p.number', { title: exact32(value) }, num(value, { places: 5 })),
     h('dl.proof', {},

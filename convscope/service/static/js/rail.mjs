@@ -3,6 +3,7 @@
 import { verdict } from './compare.mjs';
 import { h, svg, swapChildren } from './dom.mjs';
 import { percent } from './format.mjs';
+import { open } from './gallery.mjs';
 import { nextMistake } from './mistakes.mjs';
 
 /** @typedef {import('./api.mjs').Graph} Graph */
@@ -39,7 +40,7 @@ export function rail(context) {
 }
 
 /** @param {any} context */
-const chooser = (context) => h('button.button', { id: 'choose', type: 'button', onclick: async () => (await import('./gallery.mjs')).open(context) }, 'Choose a picture');
+const chooser = (context) => h('button.button', { id: 'choose', type: 'button', onclick: () => open(context) }, 'Choose a picture');
 
 /** @param {HTMLElement} aside @param {any} context */
 async function draw(aside, context) {

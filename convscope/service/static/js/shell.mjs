@@ -64,7 +64,7 @@ export function trail({ place, node, go, graph }) {
   if (old?.contains(document.activeElement)) {
     const id = document.activeElement?.id;
     old.replaceWith(fresh);
-    (id && document.getElementById(id))?.focus();
+    if (id) document.getElementById(id)?.focus();
   } else if (old) old.replaceWith(fresh);
   else document.querySelector('#top')?.after(fresh);
 }

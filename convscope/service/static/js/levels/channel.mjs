@@ -26,7 +26,7 @@ export async function show(host, context) {
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${num(v)}`); reading(y, x, v); },
     onhover: (y, x, v) => reading(y, x, v),
     onopen: (y, x) => go({ y, x, level: undefined }),
-    mark: (cell, y, x, v) => { cell.dataset.value = exact32(v); cell.dataset.cell = `${node.id}:${c},${y},${x}`; },
+    mark: (cell, y, x, v) => { cell.dataset.value = String(v); cell.dataset.cell = `${node.id}:${c},${y},${x}`; },
   });
   const said = h('figcaption', {});
   const reading = (/** @type {number} */ y, /** @type {number} */ x, /** @type {number} */ v) => {
