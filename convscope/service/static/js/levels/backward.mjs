@@ -26,7 +26,7 @@ export async function show(host, context) {
     hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`),
     h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (/** @type {any} */ event) => go({ target: Number(event.target.value) }, { replace: true }) },
       graph.classes.map((text, k) => h('option', { value: k, selected: k === target }, text)))),
-    panel(context, 'arriving', 'What arrives here', arriving.length ? arriving.map((part) => arrival(context, part)) : h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)),
+    panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
     ...await shares(context, gradient, target),
     panel(context, 'maps', 'The gradient of this layer’s output', row(moving(context, gradient, 'gradient', node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'))));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);

@@ -60,7 +60,7 @@ export function still({ shape, data }, c, caption, frame) {
 }
 
 /** @param {any} map @param {any} caption */
-export const figure = (map, caption) => h('figure.map-figure', {}, map, h('figcaption', {}, caption));
+export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('figcaption', {}, caption));
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));

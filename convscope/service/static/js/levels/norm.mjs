@@ -43,7 +43,7 @@ export async function show(host, context) {
       h('span.op', {}, ' = '), h('strong', {}, num(chosen.sum, { wide: true }))),
     chips('statistics', [['eval', 'eval: running statistics'], ['train', 'train: this batch']], mode, (to) => go({ mode: to === 'train' ? 'train' : undefined }, { replace: true })),
     panel(context, 'steps', 'Step by step', steps(ofRunning, ofBatch, mode, { weight, bias, eps: node.settings.eps }),
-      'problem' in batch ? h('p.note', {}, /** @type {any} */ (batch).problem) : h('p.note', {}, `In use a network normalises by what it remembers of training; in training by the batch at hand: here ${count(/** @type {any} */ (batch).count)} numbers, ${(place.mates ?? '').split(',').filter(Boolean).length + 1} pictures × ${node.shape.slice(1).join(' × ') || 1}.`)),
+      'problem' in batch ? h('p.note', {}, /** @type {any} */ (batch).problem) : h('p.note', {}, `In use a network normalises by what it remembers of training; in training by the batch at hand, here the ${count(/** @type {any} */ (batch).count)} numbers of this channel in ${place.mates ? `${place.mates.split(',').length + 1} pictures` : 'this one picture'}.`)),
     panel(context, 'mates', 'Batch mates', await mates(context)),
     panel(context, 'maps', 'The channel', row(moving(context, shown.input, 'x', 'x, before'), '→', moving(context, shown.output, 'y', 'y, normalised'))));
   context.field(node.id, place.y, place.x);
