@@ -7,9 +7,9 @@
  *   tensors: Record<string, number[]>, known: boolean}} GraphNode
  * @typedef {{name: string, sha256: string, model: string, classes: string[], input_shape: number[], mean: number[],
  *   std: number[], parameters: number, multiply_adds: number, cam_layer: string,
- *   sources: {name: string, count: number, labelled: boolean}[],
+ *   sources: {name: string, count: number | null, labelled: boolean | null}[],
  *   methods: {name: string, needs_layer: boolean, summary: string}[], nodes: GraphNode[]}} Graph
- * @typedef {{ref: string, label: number | null, predicted: number, probability: number}} Picture
+ * @typedef {{ref: string, label: string | null, predicted: string, probability: number}} Picture
  */
 
 const LIMIT = 64 * 2 ** 20; // bytes remembered
@@ -122,7 +122,7 @@ export function api(model, edits = '', signal = undefined) {
     model, edits, signal,
     /** @returns {Promise<Graph>} */
     graph: () => get(''),
-    /** @param {{source: string, start?: number, count?: number, mistakes?: boolean}} values @returns {Promise<{total: number, pictures: Picture[]}>} */
+    /** @param {{source: string, start?: number, count?: number, mistakes?: boolean}} values @returns {Promise<{total: number, pictures: Picture[], complete?: boolean}>} */
     pictures: (values) => get('/pictures', values),
     /** An address for an <img>. @param {string} img @returns {Promise<string>} */
     picture: (img) => remembered(`${base}/picture${query({ img })}`, url, signal),
@@ -132,7 +132,7 @@ export function api(model, edits = '', signal = undefined) {
       body.append('image', file, 'picture');
       return request(`${base}/pictures`, { method: 'POST', body }).then(json);
     },
-    /** @param {string} img @returns {Promise<{logits: number[], probabilities: number[], label: number | null, index: number}>} */
+    /** @param {string} img @returns {Promise<{logits: number[], probabilities: number[], label: string, index: number, true: string | null}>} */
     run: (img) => get('/run', { img, edits }),
     /** @param {string} img @param {string} node @param {{mode?: string, mates?: string}} [options] @returns {Promise<Tensor>} */
     output: (img, node, options = {}) => raw('/output', { img, node, ...options, edits }),

@@ -1,14 +1,12 @@
 /** Tag, attributes and children in, a DOM element out; text is always text, never markup. */
 
-/** @typedef {Node | string | number | null | undefined | false} Child */
-
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
  * `h('td.num', {id: 'a', onclick: f, 'data-value': 3}, 'text')`. Attributes that are null or false are left out.
  * @param {string} tag with classes after dots; `svg:path` makes an SVG element
  * @param {Record<string, any>} [attributes] `on…` become listeners, `style` is an object of CSS properties
- * @param {...(Child | Child[])} children
+ * @param {...any} children nodes, texts, lists of such; null and false are left out
  * @returns {any}
  */
 export function h(tag, attributes = {}, ...children) {
@@ -22,7 +20,9 @@ export function h(tag, attributes = {}, ...children) {
     else if (key === 'style') for (const [p, v] of Object.entries(value)) element.style.setProperty(p, String(v));
     else element.setAttribute(key, value === true ? '' : String(value));
   }
-  element.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map((c) => c instanceof Node ? c : String(c)));
+  for (const child of children.flat(Infinity)) {
+    if (child !== null && child !== undefined && child !== false) element.append(child instanceof Node ? child : String(child));
+  }
   return element;
 }
 

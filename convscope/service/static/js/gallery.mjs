@@ -28,7 +28,7 @@ export function open(context) {
   let source = graph.sources.find((s) => s.name === now) ?? graph.sources[0];
   let mistakes = false, page = 0;
   const shelf = h('.shelf', { role: 'grid', 'aria-label': 'Pictures' });
-  const pages = h('.pages');
+  const pages = h('.pages', {}, h('span.quiet', {}, 'asking the network about each…'));
   const problem = h('p.problem', { role: 'alert', hidden: true });
   const tried = (/** @type {Promise<any>} */ work) => work.catch((error) => { problem.hidden = false; problem.textContent = error.message; });
   const file = h('input.unseen', { type: 'file', accept: 'image/*', id: 'file', tabindex: -1, 'aria-hidden': 'true', onchange: () => file.files?.[0] && tried(send(context, file.files[0])) });
@@ -42,17 +42,17 @@ export function open(context) {
   const fill = async () => {
     tools.replaceChildren(graph.sources.length > 1 ? chips('source', graph.sources.map((s) => [s.name, s.name]), source.name, (name) => {
       source = graph.sources.find((s) => s.name === name) ?? source; page = 0; fill();
-    }) : '', source?.labelled ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (/** @type {any} */ e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
+    }) : '', source && source.labelled !== false ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (/** @type {any} */ e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
     if (!source) return;
-    shelf.setAttribute('aria-busy', 'true');
-    const { total, pictures } = await api.pictures({ source: source.name, start: page * PAGE, count: PAGE, mistakes });
+    box.querySelector('.shelf')?.setAttribute('aria-busy', 'true');
+    const { total, pictures, complete } = await api.pictures({ source: source.name, start: page * PAGE, count: PAGE, mistakes });
     const cells = pictures.map((p) => {
       const wrong = p.label !== null && p.label !== p.predicted;
       const img = h('img.pixels', { alt: '', width: 64, height: 64 });
       api.picture(p.ref).then((url) => { img.src = url; }, () => {});
-      const words = `${p.label === null ? '' : `${graph.classes[p.label]}; `}the network: ${graph.classes[p.predicted]} ${percent(p.probability)}`;
+      const words = `${p.label === null ? '' : `labelled ${p.label}; `}the network: ${p.predicted} ${percent(p.probability)}`;
       return h(wrong ? '.pick.wrong' : '.pick', { role: 'gridcell', id: `pick-${p.ref.replace(':', '-')}`, 'aria-label': `${p.ref}: ${words}`, title: words, 'aria-selected': String(p.ref === place.img), 'data-ref': p.ref },
-        img, h('span', {}, wrong ? `${graph.classes[/** @type {number} */ (p.label)]} ≠ ${graph.classes[p.predicted]}` : graph.classes[p.predicted]));
+        img, h('span', {}, wrong ? `${p.label} ≠ ${p.predicted}` : p.predicted));
     });
     const row = h('.row', { role: 'row' }, cells);
     const fresh = h('.shelf', { role: 'grid', 'aria-label': `Pictures of ${source.name}` }, row);
@@ -64,7 +64,7 @@ export function open(context) {
     const last = Math.max(0, Math.ceil(total / PAGE) - 1);
     const turn = (/** @type {number} */ to) => { page = Math.max(0, Math.min(last, to)); fill(); };
     pages.replaceChildren(h('button.quiet-button', { id: 'page-before', type: 'button', disabled: page === 0, onclick: () => turn(page - 1) }, '‹ before'),
-      h('span.quiet', {}, total ? `${page * PAGE + 1}–${Math.min(total, (page + 1) * PAGE)} of ${total}` : 'none here'),
+      h('span.quiet', {}, total ? `${page * PAGE + 1}–${Math.min(total, (page + 1) * PAGE)} of ${total}${complete === false ? ' so far' : ''}` : complete === false ? 'none yet' : 'none here'),
       h('button.quiet-button', { id: 'page-after', type: 'button', disabled: page >= last, onclick: () => turn(page + 1) }, 'more ›'));
   };
   tried(fill().then(() => /** @type {HTMLElement | null} */ (box.querySelector('.shelf [tabindex="0"]'))?.focus()));

@@ -94,6 +94,7 @@ function swap(host) {
   const focused = document.activeElement, inside = main.contains(focused), first = !main.querySelector('.level');
   const same = main.querySelector('.level')?.className === host.className;
   const id = inside ? focused?.id : '';
+  if (!host.querySelector('h1')) host.prepend(h('h1.unseen', {}, [...document.querySelectorAll('#trail li')].map((li) => li.textContent).join(', ')));
   main.replaceChildren(host);
   const again = id ? document.getElementById(id) : null;
   const start = /** @type {HTMLElement | null} */ (again ?? host.querySelector('[data-start]'));

@@ -46,21 +46,20 @@ async function draw(aside, context) {
   if (signal.aborted) { drawn = ''; return; }
   const [, height, width] = graph.input_shape;
   const [source, at] = place.img.split(':');
-  const total = graph.sources.find((/** @type {any} */ s) => s.name === source)?.count;
-  const step = (/** @type {number} */ by) => go({ img: `${source}:${(Number(at) + by + total) % total}` });
+  const own = graph.sources.find((/** @type {any} */ s) => s.name === source), total = own?.count;
+  const step = (/** @type {number} */ by) => go({ img: `${source}:${total ? (Number(at) + by + total) % total : Math.max(0, Number(at) + by)}` });
   const order = run.probabilities.map((/** @type {number} */ p, /** @type {number} */ i) => [p, i]).sort((/** @type {number[]} */ a, /** @type {number[]} */ b) => b[0] - a[0]).slice(0, 5);
-  const label = run.label === null ? null : graph.classes[run.label];
-  const wrong = run.label !== null && run.label !== run.index;
+  const wrong = run.true !== null && run.true !== graph.classes[run.index];
   const focus = aside.contains(document.activeElement) ? document.activeElement?.id : '';
   aside.replaceChildren(
     h('figure.picture', {},
       h('.frame', {}, h('img.pixels', { src: url, alt: `the picture ${place.img}, as the network sees it`, width, height }),
         svg('svg.field', { viewBox: `0 0 ${width} ${height}`, hidden: true, 'aria-hidden': 'true' }, svg('rect', {}))),
-      h('figcaption', {}, total ? h('button.quiet-button', { id: 'before', type: 'button', 'aria-label': 'Picture before', onclick: () => step(-1) }, '‹') : null,
+      h('figcaption', {}, own ? h('button.quiet-button', { id: 'before', type: 'button', 'aria-label': 'Picture before', onclick: () => step(-1) }, '‹') : null,
         h('span', {}, place.img.startsWith('up:') ? 'your picture' : place.img),
-        total ? h('button.quiet-button', { id: 'after', type: 'button', 'aria-label': 'Next picture', onclick: () => step(1) }, '›') : null)),
+        own ? h('button.quiet-button', { id: 'after', type: 'button', 'aria-label': 'Next picture', onclick: () => step(1) }, '›') : null)),
     h('.says', {},
-      h('p.eyebrow', {}, label === null ? 'the network says' : `${label}, the label says; the network`),
+      h('p.eyebrow', {}, run.true === null ? 'the network says' : `labelled ${run.true}; the network says`),
       h('p.verdict', {}, graph.classes[run.index], h('span.quiet', {}, ` ${percent(run.probabilities[run.index])}`), wrong ? h('span.breaks', {}, ' mistaken') : null),
       h('ol.odds', {}, order.map(([p, i]) => h('li', {}, h('span', {}, graph.classes[i]), h('span.track', {}, h('span.fill', { style: { width: `${100 * p}%` } })), h('span.n', {}, percent(p)))))),
     chooser(context));

@@ -4,11 +4,12 @@ import { num } from './format.mjs';
 
 const pair = (/** @type {any} */ v) => Array.isArray(v) ? v : [v, v];
 const by = (/** @type {any} */ v) => pair(v).join('×');
+const one = (/** @type {any} */ v) => pair(v)[0] === pair(v)[1] ? pair(v)[0] : by(v);
 const differs = (/** @type {any} */ v, /** @type {number} */ usual) => v !== undefined && pair(v).some((/** @type {any} */ n) => n !== usual);
 
 /** One short line: "convolution 3×3, stride 2". @param {import('./api.mjs').GraphNode} node */
 export function what({ kind, settings: s, type, tensors }) {
-  const more = [differs(s.stride, 1) && `stride ${by(s.stride)}`, differs(s.padding, 0) && `padding ${by(s.padding)}`, differs(s.dilation, 1) && `dilation ${by(s.dilation)}`, s.groups > 1 && `${s.groups} groups`].filter(Boolean).join(', ');
+  const more = [differs(s.stride, 1) && `stride ${one(s.stride)}`, differs(s.padding, 0) && `padding ${one(s.padding)}`, differs(s.dilation, 1) && `dilation ${one(s.dilation)}`, s.groups > 1 && `${s.groups} groups`].filter(Boolean).join(', ');
   switch (kind) {
     case 'input': return 'the picture, normalised';
     case 'conv': return `convolution ${by(s.kernel_size ?? tensors.weight?.slice(2))}${more ? `, ${more}` : ''}`;

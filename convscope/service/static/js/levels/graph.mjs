@@ -81,7 +81,7 @@ async function fill(strips, { api, place, signal }) {
     for (let next = queue.shift(); next && !signal.aborted; next = queue.shift()) {
       const [node, canvas] = next;
       try {
-        strip(canvas, await api.output(/** @type {string} */ (place.img), node.id), place.img?.startsWith('') ? node.kind : '');
+        strip(canvas, await api.output(/** @type {string} */ (place.img), node.id));
       } catch { return; } // the rail says what is wrong
     }
   };

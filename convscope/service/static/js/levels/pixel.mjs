@@ -43,7 +43,7 @@ export async function show(host, context) {
   const select = (/** @type {{key: number, value: number}} */ { key, value: part }, quiet = false) => {
     const piece = pieces[key - first];
     const table = (/** @type {string} */ name, /** @type {number[]} */ data, /** @type {number} */ scale, /** @type {string} */ caption) =>
-      h('.table-of', { class: name }, numberTable({ data, rows: kh, cols: kw, scale, caption, outside: name === 'weight' ? undefined : (r, s) => piece[r * kw + s].padded }));
+      h('.table-of', {}, numberTable({ data, rows: kh, cols: kw, scale, caption, outside: name === 'weight' ? undefined : (r, s) => piece[r * kw + s].padded }));
     const padded = piece.some((t) => t.padded);
     detail.replaceChildren(h('.maps', { tabindex: 0, role: 'group', 'aria-label': `channel ${key}: patch times kernel` },
       table('input', piece.map((t) => t.input), inScale, `patch of channel ${key}${padded ? ', hatched: padding' : ''}`), h('span.op', {}, '×'),
