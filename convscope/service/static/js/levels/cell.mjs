@@ -37,7 +37,7 @@ export function moving(context, { shape, data }, id, caption, options = {}) {
   const { cell, index } = cellAt(context, shape);
   const start = flat ? 0 : cell[0] * height * width;
   const at = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
-  const go = (/** @type {number} */ y, /** @type {number} */ x) => context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
+  const go = (y, x) => context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
   return figure(mapGrid({ data, height, width, start, label: `${id} ${caption}`, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
 }
 
@@ -71,5 +71,8 @@ export const fraction = (over, under) => h('span.frac', {}, h('span', {}, over),
 /** What lies under a root. @param {...any} under */
 export const root = (...under) => h('span.root', {}, '√', h('span', {}, under));
 
-/** data-… of a checked cell. @param {string} id @param {number} value @param {{sum: number, bound: number}} cell */
-export const checked = (id, value, { sum, bound }) => ({ 'data-cell': id, 'data-value': value, 'data-sum': sum, 'data-bound': bound });
+/**
+ * Writes a number's value, sum and bound on the element that shows it.
+ * @param {any} element @param {string} id @param {number} value the model's @param {{sum: number, bound: number}} cell
+ */
+export const check = (element, id, value, { sum, bound }) => Object.assign(element.dataset, { cell: id, value, sum, bound });

@@ -27,7 +27,7 @@ export function contributions({ id, caption, columns, rows, chosen, shown = 10, 
     others > 0 && h('tr.rest', {}, h('th', { scope: 'row' }, others === 1 ? 'one more' : `${others} more`), columns.slice(2).map(() => h('td')), h('td.n', {}, num(rest, { sign: true, wide: true })), h('td.bars'))));
   if (open) {
     const cells = () => /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[data-key]')]);
-    rove(table, { cells, start: Math.max(0, sorted.findIndex(({ key }) => key === chosen)), onopen: (/** @type {HTMLElement} */ tr) => open(Number(tr.dataset.key)) });
+    rove(table, { cells, start: Math.max(0, sorted.findIndex(({ key }) => key === chosen)), onopen: (tr) => open(Number(tr.dataset.key)) });
   }
   return table;
 }

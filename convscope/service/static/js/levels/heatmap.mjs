@@ -6,7 +6,7 @@ import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { mapGrid } from '../grid.mjs';
 import { hero, legend, panel } from '../parts.mjs';
-import { checked, figure, plane } from './cell.mjs';
+import { check, figure, plane } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
@@ -73,17 +73,15 @@ function stages(context, found, sums, at) {
   const { go, place } = context;
   const [y, x] = at, [height, width] = found.shape, [tall, wide] = found.size;
   const pixels = heat(found.map, found.shape, found.size);
-  const relu = Float32Array.from(found.map, (/** @type {number} */ v) => Math.max(v, 0));
-  const pick = (/** @type {number} */ r, /** @type {number} */ k) => go({ y: r, x: k, c: sums?.c ?? place.c }, { replace: true });
-  const stage = (/** @type {string} */ id, /** @type {any} */ caption, /** @type {any} */ options) => {
+  const relu = Float32Array.from(found.map, (v) => Math.max(v, 0));
+  const pick = (r, k) => go({ y: r, x: k, c: sums?.c ?? place.c }, { replace: true });
+  const stage = (id, caption, options) => {
     const [of, start = 0] = [options.data, options.start];
     const scale = scaleOf(of, start, start + (options.height ?? height) * (options.width ?? width));
     return figure(mapGrid({ height, width, at, size: 320, id: `stage-${id}`, label: caption, onmove: pick, onopen: pick, scale, ...options }), [h('span', {}, caption), legend(scale)]);
   };
-  const mark = (/** @type {string} */ id, /** @type {(y: number, x: number) => any} */ cellOf) => (/** @type {HTMLElement} */ live, /** @type {number} */ r, /** @type {number} */ k, /** @type {number} */ v) => {
-    for (const [name, value] of Object.entries(checked(`${found.method}:${id}:${r},${k}`, v, cellOf(r, k)))) live.setAttribute(name, String(value));
-  };
-  const exact = (/** @type {ArrayLike<number>} */ data) => (/** @type {number} */ r, /** @type {number} */ k) => ({ sum: data[r * width + k], bound: 0 });
+  const mark = (id, cellOf) => (live, r, k, v) => check(live, `${found.method}:${id}:${r},${k}`, v, cellOf(r, k));
+  const exact = (data) => (r, k) => ({ sum: data[r * width + k], bound: 0 });
   const parts = [];
   if (sums) {
     const start = sums.c * height * width;
@@ -98,7 +96,7 @@ function stages(context, found, sums, at) {
   const to = [Math.floor(((y + 0.5) * tall) / height), Math.floor(((x + 0.5) * wide) / width)];
   const large = stage('heat', `enlarged to ${tall}×${wide}, largest = 1`, {
     data: found.heat, height: tall, width: wide, at: to, onmove: undefined, scale: 1, mark: mark('heat', (r, k) => pixels.cells[r * wide + k]),
-    onopen: (/** @type {number} */ r, /** @type {number} */ k) => pick(Math.floor((r * height) / tall), Math.floor((k * width) / wide)),
+    onopen: (r, k) => pick(Math.floor((r * height) / tall), Math.floor((k * width) / wide)),
   });
   return h('.stages', {}, parts, map, positive, large);
 }
@@ -106,14 +104,14 @@ function stages(context, found, sums, at) {
 /** The weight of every channel, to choose one by. @param {Context} context @param {any} found @param {any} sums @param {any} stage */
 function weightStage({ go, place }, found, sums, stage) {
   const [high, broad] = plane([sums.weights.length]);
-  const choose = (/** @type {number} */ r, /** @type {number} */ k) => go({ c: r * broad + k, y: place.y, x: place.x }, { replace: true });
+  const choose = (r, k) => go({ c: r * broad + k, y: place.y, x: place.x }, { replace: true });
   return stage('weight', `weight w of channel ${sums.c}: ${num(sums.weights[sums.c])}`, {
     data: sums.weights, height: high, width: broad, at: [Math.floor(sums.c / broad), sums.c % broad], onmove: choose, onopen: choose,
-    describe: (/** @type {number} */ r, /** @type {number} */ k, /** @type {number} */ v) => `channel ${r * broad + k}: weight ${num(v)}`,
-    mark: (/** @type {HTMLElement} */ live, /** @type {number} */ r, /** @type {number} */ k, /** @type {number} */ v) => {
-      const cell = channelWeight(found.method, sums.activation, sums.gradient, r * broad + k);
-      const shown = cell ? checked(`${found.method}:weight:${r * broad + k}`, v, cell) : { 'data-value': v };
-      for (const [name, value] of Object.entries(shown)) live.setAttribute(name, String(value));
+    describe: (r, k, v) => `channel ${r * broad + k}: weight ${num(v)}`,
+    mark: (live, r, k, v) => {
+      const c = r * broad + k, cell = channelWeight(found.method, sums.activation, sums.gradient, c);
+      if (cell) check(live, `${found.method}:weight:${c}`, v, cell);
+      else live.dataset.value = v;
     },
   });
 }
@@ -128,4 +126,4 @@ async function overlay(api, asked, name) {
 
 /** @param {string} label @param {any} chosen @param {[any, string][]} options @param {(value: string) => void} pick */
 const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
-  h('select', { id: `choose-${label}`, onchange: (/** @type {any} */ event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));
+  h('select', { id: `choose-${label}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));
