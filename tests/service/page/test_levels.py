@@ -21,7 +21,7 @@ def normalised(run: Run, index: int = PICTURE) -> Tensor:
     image = load("digits")[1].images[index]
     if image.shape != tuple(run.input_shape):
         image = prepare(encode_png(image), run.checkpoint["picture"])
-    return run.preprocess(image[None])
+    return run.preprocess(image[None]).contiguous()
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
