@@ -20,7 +20,10 @@ def runs(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Mapping[s
     """A TinyResNet and a DeepCNN trained on digits, and the network that comes with convscope."""
     folder = tmp_path_factory.mktemp("page")
     deep = train("digits", out=folder / "deep", model__name="deep-cnn", train__epochs=1)
-    return {"digits": digits_run, "deep": deep, "cifar10-94": load_run("cifar10-94")}
+    return {
+        name: load_run(path)
+        for name, path in (("digits", digits_run.path), ("deep", deep.path), ("cifar10-94", "cifar10-94"))
+    }
 
 
 @pytest.fixture(scope="session")
