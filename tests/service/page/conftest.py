@@ -1,92 +1,67 @@
-"""What the page's tests share: the real service, a real browser, and a reader whose page may not complain."""
+"""What the page's tests share: networks behind the real application, a real browser, and what PyTorch computes."""
 
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
-from urllib.parse import urlsplit
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from convscope.service.models import Models, Served
+from convscope.service.settings import Settings
+from playwright.sync_api import Browser, sync_playwright
+from tests.service.conftest import Here
 
-from convscope.runs import Run
+from convscope import train
+from convscope.runs import Run, load_run
+from tests.service.page.reader import Reader
+from tests.service.page.walk import Walk
 
-CHROMIUM = "/usr/bin/chromium"  # Debian's
-expect.set_options(timeout=20_000)  # this machine may be busy
+
+@pytest.fixture(scope="session")
+def runs(digits_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Run]:
+    """A TinyResNet and a DeepCNN trained on digits, and the network that comes with convscope."""
+    folder = tmp_path_factory.mktemp("page")
+    deep = train("digits", out=folder / "deep", model__name="deep-cnn", train__epochs=1)
+    return {
+        name: load_run(path)
+        for name, path in (("digits", digits_run.path), ("deep", deep.path), ("cifar10-94", "cifar10-94"))
+    }
+
+
+@pytest.fixture(scope="session")
+def site(runs: Mapping[str, Run]) -> Iterator[str]:
+    """The address of a server of the whole application."""
+    with Here(
+        Settings(), Models([Served(name, f"{n:064x}", run) for n, (name, run) in enumerate(runs.items())])
+    ) as here:
+        yield str(here.client.base_url)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, once a session."""
+    """Debian's Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def address(run_service: Callable[..., Any], digits_run: Run) -> str:
-    """Where the page of a service of the digits network is."""
-    return str(run_service(digits_run.path).url)
-
-
-class Reader:
-    """Someone at the page, who sees to it that it stays with its server and reports nothing on the console.
-
-    Attributes:
-        allowed: console messages that a test expects, as a pattern.
-    """
-
-    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
-        self.address = address
-        self.context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.allowed: str | None = None
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def go(self, place: str = "") -> "Reader":
-        """Open a place by its link and wait for its level and for what the network says."""
-        self.page.goto(f"{self.address}/{place}")
-        expect(self.page.locator("main .level")).to_be_visible()
-        expect(self.page.locator("#rail .verdict").first).to_be_visible()
-        return self
-
-    def move(self, place: str) -> None:
-        """Open another place without loading the page anew."""
-        self.page.evaluate("place => { location.hash = place; }", place)
-
-    def level(self, name: str) -> Locator:
-        """The level, once it is there."""
-        level = self.page.locator(f"main .level-{name}")
-        expect(level).to_be_visible()
-        return level
-
-    def at(self, *parts: str) -> None:
-        """Wait until the address holds these parts."""
-        for part in parts:
-            expect(self.page).to_have_url(re.compile(rf"[#&]{re.escape(part)}(&|$)"))
-
-    def press(self, *keys: str) -> None:
-        """Press keys one after the other."""
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def end(self) -> None:
-        """Close the page; it must have asked its own server alone, and the console must be empty."""
-        self.context.close()
-        elsewhere = [
-            url for url in self.asked if not url.startswith(("blob:", "data:")) and self._origin(url) != self.address
-        ]
-        assert elsewhere == []
-        assert [text for text in self.complaints if not (self.allowed and re.search(self.allowed, text))] == []
+        yield playwright.chromium.launch(executable_path=Path(chromium), args=["--no-sandbox"])
 
 
 @pytest.fixture
-def reader(browser: Browser, address: str) -> Iterator[Reader]:
-    """A reader of the digits network's page."""
-    someone = Reader(browser, address)
+def walk(browser: Browser, site: str) -> Iterator[Walk]:
+    """A page to walk on; whatever went wrong on it fails the test."""
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith((site, "blob:")) else wrong.append(request.url))
+    yield Walk(page, site)
+    page.close()
+    assert not wrong
+
+
+@pytest.fixture
+def reader(browser: Browser, site: str) -> Iterator[Reader]:
+    """Someone at the page of the digits network."""
+    someone = Reader(browser, site)
     yield someone
     someone.end()

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from tests.service.page.conftest import Reader
+from tests.service.page.reader import Reader
 
 PLACES = {
     "graph": "",
@@ -42,8 +42,8 @@ def violations(reader: Reader) -> list[str]:
         pytest.param({}, id="light", marks=pytest.mark.slow),
     ],
 )
-def test_no_serious_violation(browser: Browser, address: str, options: dict[str, object]) -> None:
-    reader = Reader(browser, address, **options)
+def test_no_serious_violation(browser: Browser, site: str, options: dict[str, object]) -> None:
+    reader = Reader(browser, site, **options)
     reader.go("#img=digits:5")
     for level, place in PLACES.items():
         reader.move(f"img=digits:5{place}")
@@ -61,8 +61,8 @@ def test_gallery_has_no_serious_violation(reader: Reader) -> None:
     assert violations(reader) == []
 
 
-def test_touch_targets(browser: Browser, address: str) -> None:
-    reader = Reader(browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+def test_touch_targets(browser: Browser, site: str) -> None:
+    reader = Reader(browser, site, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     reader.go("#img=digits:5&layer=stem.conv&c=3").level("channel")
     small = reader.page.evaluate(
         """() => [...document.querySelectorAll('button, select, input, #trail a, .slice')].filter(e => e.offsetParent)

@@ -1,19 +1,21 @@
 """Random numbers of random layers: the page says what PyTorch computes, and its own sum agrees within its bound."""
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from convscope.service.models import Models, Served
+from convscope.service.settings import Settings
 from playwright.sync_api import Browser, expect
+from tests.service.conftest import Here
 from torch import Tensor
 
 from convscope import load_run, train
 from convscope.data import load
 from convscope.runs import Run
-from tests.service.page.conftest import Reader
+from tests.service.page.reader import Reader
 
 
 def activations(run: Run, picture: Tensor) -> dict[str, Tensor]:
@@ -40,7 +42,7 @@ def read(reader: Reader, cell: str) -> tuple[float, float, float]:
     return value, again, bound
 
 
-def check(reader: Reader, run: Run, ref: str, picture: Tensor, count: int, seed: int) -> None:
+def check(reader: Reader, run: Run, name: str, ref: str, picture: Tensor, count: int, seed: int) -> None:
     """Open `count` random places one after the other."""
     chance = random.Random(seed)
     found = activations(run, picture)
@@ -60,19 +62,18 @@ def check(reader: Reader, run: Run, ref: str, picture: Tensor, count: int, seed:
 
 
 def test_a_dozen_numbers_of_the_digits_network(reader: Reader, digits_run: Run) -> None:
-    check(reader, digits_run, "test:3", torch.from_numpy(load("digits")[1].images[3:4]), 12, seed=0)
+    check(reader, digits_run, "digits", "test:3", torch.from_numpy(load("digits")[1].images[3:4]), 12, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-resnet", "lenet5", "deep-cnn"])
-def test_two_hundred_numbers(
-    name: str, browser: Browser, run_service: Callable[..., Any], tmp_path: Path, data_dir: Path
-) -> None:
-    _, test = load("cifar10" if name == "tiny-resnet" else "mnist", data_dir)
+def test_two_hundred_numbers(name: str, browser: Browser, tmp_path: Path, data_dir: Path) -> None:
     if name == "tiny-resnet":
-        run = load_run("cifar10-94")
+        run, (_, test) = load_run("cifar10-94"), load("cifar10", data_dir)
     else:
-        run = train(f"mnist-{name}", out=tmp_path / name, data__subset=500, train__epochs=1)
-    reader = Reader(browser, str(run_service(run.path).url))
-    check(reader, run, "test:3", torch.from_numpy(test.images[3:4]), 200, seed=1)
-    reader.end()
+        trained = train(f"mnist-{name}", out=tmp_path / name, data_dir=data_dir, data__subset=500, train__epochs=1)
+        run, (_, test) = load_run(trained.path), load("mnist", data_dir)
+    with Here(Settings(), Models([Served(name, "0" * 64, run)])) as here:
+        reader = Reader(browser, str(here.client.base_url))
+        check(reader, run, name, "test:3", torch.from_numpy(test.images[3:4]), 200, seed=1)
+        reader.end()

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from convscope.data import load
 from convscope.runs import Run
-from tests.service.page.conftest import Reader
+from tests.service.page.reader import Reader
 
 
 def digit_file() -> bytes:

@@ -30,8 +30,8 @@ function curve(settings, x, y) {
   const reach = Math.max(3, Math.abs(x) * 1.25);
   const [low, high] = settings.function === 'tanh' ? [-1.25, 1.25] : [-0.3 * reach, reach];
   const [wide, tall] = [560, settings.function === 'tanh' ? 230 : 320];
-  const px = (/** @type {number} */ v) => ((v + reach) / (2 * reach)) * wide;
-  const py = (/** @type {number} */ v) => ((high - v) / (high - low)) * tall;
+  const px = (v) => ((v + reach) / (2 * reach)) * wide;
+  const py = (v) => ((high - v) / (high - low)) * tall;
   const points = Array.from({ length: 161 }, (_, n) => {
     const at = ((n - 80) / 80) * reach;
     return `${px(at).toFixed(1)} ${py(activationCell(at, settings).sum).toFixed(1)}`;

@@ -17,7 +17,7 @@ export async function show(host, context) {
   const cell = addCell(branch.data[index], shortcut.data[index]);
   const scale = Math.max(...cell.terms.map(Math.abs), Math.abs(cell.sum)) || 1;
   const all = Math.max(...[branch, shortcut, output].map(({ data }) => largest(data, output.shape, index)));
-  const way = (/** @type {string} */ what, /** @type {string} */ from) => [what, ' ', h('button.quiet-button', { type: 'button', onclick: () => go({ layer: from }) }, from)];
+  const way = (what, from) => [what, ' ', h('button.quiet-button', { type: 'button', onclick: () => go({ layer: from }) }, from)];
   host.append(
     hero({ value: output.data[index], ...cell }, id, name),
     sumLine(cell.terms[0], ' + ', cell.terms[1], ' = ', h('strong', {}, num(cell.sum, { wide: true }))),

@@ -6,7 +6,7 @@ import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
 import { hero, panel } from '../parts.mjs';
-import { cellAt, checked, figure, moving, row, still, titleOf } from './cell.mjs';
+import { cellAt, check, moving, row, still, titleOf } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
@@ -24,9 +24,9 @@ export async function show(host, context) {
   const bound = arriving.reduce((all, part) => all + (part.found?.bound ?? NaN), 0) + (arriving.length > 1 ? arriving.length * 2 ** -24 * arriving.reduce((all, part) => all + Math.abs(part.found?.sum ?? 0), 0) : 0);
   host.append(
     hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`),
-    h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (/** @type {any} */ event) => go({ target: Number(event.target.value) }, { replace: true }) },
+    h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (event) => go({ target: Number(event.target.value) }, { replace: true }) },
       graph.classes.map((text, k) => h('option', { value: k, selected: k === target }, text)))),
-    panel(context, 'arriving', 'What arrives here', arriving.length ? arriving.map((part) => arrival(context, part)) : h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)),
+    panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
     ...await shares(context, gradient, target),
     panel(context, 'maps', 'The gradient of this layer’s output', row(moving(context, gradient, 'gradient', node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'))));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
@@ -35,7 +35,7 @@ export async function show(host, context) {
 /** What comes back through one of the layers that took this output. @param {Context} context @param {any} after @param {number} target @param {number[]} cell */
 async function through({ api, node, place }, after, target, cell) {
   const img = /** @type {string} */ (place.img);
-  const held = (/** @type {string} */ name) => name in after.tensors ? api.tensor(after.id, name) : null;
+  const held = (name) => name in after.tensors ? api.tensor(after.id, name) : null;
   const [gradient, input, weight, variance] = await Promise.all([api.gradient(img, after.id, target), api.output(img, node.id), held('weight'), held('running_var')]);
   return { after, found: inputGradient(after, /** @type {any} */ ({ gradient, input, weight, variance }), cell) };
 }
@@ -43,10 +43,10 @@ async function through({ api, node, place }, after, target, cell) {
 /** @param {Context} context @param {any} part */
 function arrival({ go }, { after, found }) {
   if (!found) return h('p.note', {}, `${after.id} is a ${after.type}: this page does not know how it passes gradients back.`);
-  const open = (/** @type {number} */ key) => { const [c, y, x] = found.terms[key].from; go({ layer: after.id, c, y, x, level: 'backward' }); };
+  const open = (key) => { const [c, y, x] = found.terms[key].from; go({ layer: after.id, c, y, x, level: 'backward' }); };
   return contributions({
     id: `through-${after.id}`, columns: [`from ${after.id}`, 'gradient there', FACTORS[after.kind] ?? 'factor', 'product'], open, shown: 8,
-    rows: found.terms.map((/** @type {any} */ term, /** @type {number} */ key) => ({ key, name: titleOf(term.from), cells: [term.gradient, term.factor], product: term.product })),
+    rows: found.terms.map((term, key) => ({ key, name: titleOf(term.from), cells: [term.gradient, term.factor], product: term.product })),
     caption: found.terms.length ? `${found.terms.length === 1 ? 'One product comes' : `${found.terms.length} products come`} to ${num(found.sum, { wide: true })}.` : 'Nothing: another number won in every window.',
   });
 }
@@ -67,14 +67,11 @@ async function shares(context, gradient, target) {
   const arrived = gradient.data[index];
   const terms = scatter(arrived, convCell(input, weight, null, node.settings, cell)).slice(k * rows * cols, (k + 1) * rows * cols);
   const start = (o * inside + k) * rows * cols;
-  const table = (/** @type {number[]} */ data, /** @type {string} */ caption, /** @type {any} */ more = {}) => numberTable({ data, rows, cols, scale: scaleOf(data), caption, ...more });
-  const outside = (/** @type {number} */ r, /** @type {number} */ c) => terms[r * cols + c].padded;
+  const table = (/** @type {number[]} */ data, caption, more = {}) => numberTable({ data, rows, cols, scale: scaleOf(data), caption, ...more });
+  const outside = (r, c) => terms[r * cols + c].padded;
   const all = Array.from(whole.data.subarray(start, start + rows * cols));
-  const checks = (/** @type {HTMLElement} */ td, /** @type {number} */ u, /** @type {number} */ v, /** @type {number} */ value) => {
-    const found = weightGradient(input, gradient, node.settings, weight.shape, [o, k, u, v]);
-    for (const [name, said] of Object.entries(checked(`${node.id}.weight:${o},${k},${u},${v}`, value, found))) td.setAttribute(name, String(said));
-  };
-  const choose = h('label.choice', {}, h('span.quiet', {}, 'input channel'), h('select', { id: 'choose-input', onchange: (/** @type {any} */ event) => go({ from: Number(event.target.value) }, { replace: true }) },
+  const checks = (td, u, v, value) => check(td, `${node.id}.weight:${o},${k},${u},${v}`, value, weightGradient(input, gradient, node.settings, weight.shape, [o, k, u, v]));
+  const choose = h('label.choice', {}, h('span.quiet', {}, 'input channel'), h('select', { id: 'choose-input', onchange: (event) => go({ from: Number(event.target.value) }, { replace: true }) },
     Array.from({ length: inside }, (_, n) => h('option', { value: n, selected: n === k }, n))));
   const last = terms[terms.length - 1];
   const frame = { top: Math.max(0, terms[0].y), left: Math.max(0, terms[0].x), bottom: Math.min(input.shape[1], last.y + 1), right: Math.min(input.shape[2], last.x + 1) };

@@ -37,7 +37,7 @@ export function moving(context, { shape, data }, id, caption, options = {}) {
   const { cell, index } = cellAt(context, shape);
   const start = flat ? 0 : cell[0] * height * width;
   const at = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
-  const go = (/** @type {number} */ y, /** @type {number} */ x) => context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
+  const go = (y, x) => context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
   return figure(mapGrid({ data, height, width, start, label: `${id} ${caption}`, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
 }
 
@@ -60,7 +60,7 @@ export function still({ shape, data }, c, caption, frame) {
 }
 
 /** @param {any} map @param {any} caption */
-export const figure = (map, caption) => h('figure.map-figure', {}, map, h('figcaption', {}, caption));
+export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('figcaption', {}, caption));
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));
@@ -71,5 +71,8 @@ export const fraction = (over, under) => h('span.frac', {}, h('span', {}, over),
 /** What lies under a root. @param {...any} under */
 export const root = (...under) => h('span.root', {}, '√', h('span', {}, under));
 
-/** data-… of a checked cell. @param {string} id @param {number} value @param {{sum: number, bound: number}} cell */
-export const checked = (id, value, { sum, bound }) => ({ 'data-cell': id, 'data-value': value, 'data-sum': sum, 'data-bound': bound });
+/**
+ * Writes a number's value, sum and bound on the element that shows it.
+ * @param {any} element @param {string} id @param {number} value the model's @param {{sum: number, bound: number}} cell
+ */
+export const check = (element, id, value, { sum, bound }) => Object.assign(element.dataset, { cell: id, value, sum, bound });

@@ -24,10 +24,10 @@ export function contributions({ id, caption, columns, rows, chosen, shown = 10, 
     h('thead', {}, h('tr', {}, columns.map((name, i) => h(i ? 'th.n' : 'th', { scope: 'col' }, name)), h('th.bars', { scope: 'col', 'aria-label': 'as a bar' }))),
     h('tbody', {}, sorted.slice(0, shown).map(({ key, name, cells, product }) => h('tr', { id: `${id}-${key}`, 'data-key': key, 'aria-selected': open ? String(key === chosen) : null, tabindex: open ? -1 : null },
       h('th', { scope: 'row' }, name), cells.map((v) => h('td.n', {}, num(v))), h('td.n', {}, num(product, { sign: true, wide: true })), h('td.bars', {}, bar(product, scale)))),
-    others > 0 && h('tr.rest', {}, h('th', { scope: 'row' }, others === 1 ? 'one more' : `${others} more`), columns.slice(2).map(() => h('td')), h('td.n', {}, num(rest, { sign: true, wide: true })), h('td.bars', {}, bar(rest, scale)))));
+    others > 0 && h('tr.rest', {}, h('th', { scope: 'row' }, others === 1 ? 'one more' : `${others} more`), columns.slice(2).map(() => h('td')), h('td.n', {}, num(rest, { sign: true, wide: true })), h('td.bars'))));
   if (open) {
     const cells = () => /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[data-key]')]);
-    rove(table, { cells, start: Math.max(0, sorted.findIndex(({ key }) => key === chosen)), onopen: (/** @type {HTMLElement} */ tr) => open(Number(tr.dataset.key)) });
+    rove(table, { cells, start: Math.max(0, sorted.findIndex(({ key }) => key === chosen)), onopen: (tr) => open(Number(tr.dataset.key)) });
   }
   return table;
 }

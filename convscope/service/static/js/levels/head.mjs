@@ -5,7 +5,7 @@ import { h } from '../dom.mjs';
 import { num, percent } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
-import { checked, titleOf } from './cell.mjs';
+import { check, titleOf } from './cell.mjs';
 import { bar, contributions } from './contributions.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
@@ -39,14 +39,14 @@ export async function show(host, context) {
 
 /** Where a feature comes from, through flattening and dropout: its name there, and a way down. @param {import('../main.mjs').Context} context */
 function origin({ graph, node, go }) {
-  const before = (/** @type {any} */ n) => graph.nodes.find(({ id }) => id === n.inputs[0]);
+  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]);
   let source = before(node);
   while (['flatten', 'dropout'].includes(source?.kind)) source = before(source);
   const [, height = 1, width = 1] = source.shape;
-  const cellOf = (/** @type {number} */ n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
+  const cellOf = (n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
   return {
-    name: (/** @type {number} */ n) => height * width === 1 ? `channel ${cellOf(n)[0]}` : titleOf(cellOf(n)),
-    open: (/** @type {number} */ n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
+    name: (n) => height * width === 1 ? `channel ${cellOf(n)[0]}` : titleOf(cellOf(n)),
+    open: (n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
   };
 }
 
@@ -58,11 +58,13 @@ function probabilities({ graph, node, go }, run, logits, cells, chosen) {
   const { shifted, exponentials, divisor, cells: results } = softmax(logits);
   const order = [...results.keys()].sort((a, b) => logits[b] - logits[a]);
   const widest = Math.max(...Array.from(logits, Math.abs));
-  const rows = order.map((k) => h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen), tabindex: -1 },
-    h('th', { scope: 'row' }, graph.classes[k]),
-    h('td.bars', {}, bar(logits[k], widest)),
-    h('td.n', checked(`${node.id}:${k}`, logits[k], cells[k]), num(logits[k])), h('td.n.wide', {}, num(shifted[k], { wide: true })), h('td.n.wide', {}, num(exponentials[k], { wide: true })),
-    h('td.n', checked(`softmax:${k}`, run.probabilities[k], results[k]), percent(run.probabilities[k]))));
+  const rows = order.map((k) => {
+    const logit = h('td.n', {}, num(logits[k])), probability = h('td.n', {}, percent(run.probabilities[k]));
+    check(logit, `${node.id}:${k}`, logits[k], cells[k]);
+    check(probability, `softmax:${k}`, run.probabilities[k], results[k]);
+    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen) },
+      h('th', { scope: 'row' }, graph.classes[k]), h('td.bars', {}, bar(logits[k], widest)), logit, h('td.n.wide', {}, num(shifted[k], { wide: true })), h('td.n.wide', {}, num(exponentials[k], { wide: true })), probability);
+  });
   const table = h('table.terms', { role: 'grid', 'aria-label': 'classes' },
     h('caption', {}, `The exponentials sum to ${num(divisor, { wide: true })}; each over that sum is a probability.`),
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'class'), h('th.bars', { 'aria-label': 'logit as a bar' }), h('th.n', { scope: 'col' }, 'logit z'), h('th.n.wide', { scope: 'col' }, 'z − max'), h('th.n.wide', { scope: 'col' }, 'exp(z − max)'), h('th.n', { scope: 'col' }, 'probability'))),

@@ -6,15 +6,15 @@ import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { mapGrid } from '../grid.mjs';
 import { hero, legend, panel } from '../parts.mjs';
-import { checked, figure, plane, row } from './cell.mjs';
+import { check, figure, plane } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
 
 const FORMULAS = /** @type {Record<string, string>} */ ({
-  'grad-cam': 'w = mean of the gradient over all places', 'grad-cam++': 'w = Σ g / (2 + g ΣA) where the gradient g is positive', 'x-grad-cam': 'w = Σ g A / ΣA',
-  'hires-cam': 'each place is weighed by its own gradient', 'layer-cam': 'each place is weighed by its own gradient where that is positive',
-  'score-cam': 'w: a pass for each channel as a mask, then softmax', 'ablation-cam': 'w: what the logit loses without the channel', cam: 'w: the weights of the head',
+  'grad-cam': 'w: the mean of the gradient over all places.', 'grad-cam++': 'w: Σ g / (2 + g ΣA) over the places where the gradient g is positive.', 'x-grad-cam': 'w: Σ g A / ΣA, g the gradient.',
+  'hires-cam': 'Each place is weighed by the gradient there.', 'layer-cam': 'Each place is weighed by the gradient there where that is positive.',
+  'score-cam': 'w: the logit with the channel as a mask on the picture, softmax over the channels.', 'ablation-cam': 'w: what the logit loses without the channel.', cam: 'w: the weights of the head.',
 });
 
 /** @param {HTMLElement} host @param {Context} context */
@@ -39,13 +39,13 @@ export async function show(host, context) {
   const sums = method.needs_layer ? await ingredients(context, asked, found) : null;
   const cell = sums?.weights && camCell(sums.weights, sums.activation, [y, x]);
   const value = found.map[y * width + x];
-  const at = `${found.method}:map:${y},${x}`;
+  const at = `${found.method}:map:${y},${x}`, name = `the map at ${y}, ${x}, for ${graph.classes[found.target]}`;
   host.append(
-    cell ? hero({ value, ...cell }, at, `the map at ${y}, ${x}, for ${graph.classes[found.target]}`)
-      : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, `the map at ${y}, ${x}, for ${graph.classes[found.target]}`), h('p.number', {}, num(value, { places: 5 })),
-        h('p.note', {}, 'The server’s number: this method runs the network many times or decomposes its features, and is not computed again here.')),
+    h('.heat-top', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
+      h('p.note', {}, 'The server’s number. This method runs the network many times or decomposes its features: its map is shown, not computed again.')),
+    await overlay(api, asked, graph.classes[found.target])),
     ...(found.evidence === 'none' ? [h('p.problem', { role: 'status' }, `Nothing here argues for ${graph.classes[found.target]}: no value of the map is positive, so the heatmap is empty.`)] : []),
-    panel(context, 'stages', 'Stage by stage', await stages(context, asked, found, sums, [y, x])),
+    panel(context, 'stages', 'Stage by stage', stages(context, found, sums, [y, x]), FORMULAS[found.method] ? h('p.note', {}, FORMULAS[found.method]) : null),
     ...(cell && sums ? [panel(context, 'sum', `The sum at ${y}, ${x}`, contributions({
       id: 'channel', columns: ['channel', 'weight w', 'activation A', 'w · A'], chosen: sums.c, rows: cell.terms.map(({ k, weight, activation, product }) => ({ key: k, name: `channel ${k}`, cells: [weight, activation], product })),
       caption: `${cell.terms.length} products come to ${num(cell.sum, { wide: true })}.${cell.doubtful && value === 0 ? ' Rounding alone could explain so little: it counts as zero.' : ''}`, open: (c) => context.go({ c, y, x }, { replace: true }),
@@ -67,56 +67,53 @@ async function ingredients({ api, place }, { img, layer, target, method }, { wei
 
 /**
  * The row of pictures. Each has one live cell; they move together.
- * @param {Context} context @param {any} asked @param {any} found @param {any} sums @param {[number, number]} at
+ * @param {Context} context @param {any} found @param {any} sums @param {[number, number]} at
  */
-async function stages(context, asked, found, sums, at) {
-  const { api, go, place, graph } = context;
+function stages(context, found, sums, at) {
+  const { go, place } = context;
   const [y, x] = at, [height, width] = found.shape, [tall, wide] = found.size;
   const pixels = heat(found.map, found.shape, found.size);
-  const relu = Float32Array.from(found.map, (/** @type {number} */ v) => Math.max(v, 0));
-  const pick = (/** @type {number} */ r, /** @type {number} */ k) => go({ y: r, x: k, c: sums?.c ?? place.c }, { replace: true });
-  const stage = (/** @type {string} */ id, /** @type {any} */ caption, /** @type {any} */ options, /** @type {any} */ under = null) => {
+  const relu = Float32Array.from(found.map, (v) => Math.max(v, 0));
+  const pick = (r, k) => go({ y: r, x: k, c: sums?.c ?? place.c }, { replace: true });
+  const stage = (id, caption, options) => {
     const [of, start = 0] = [options.data, options.start];
     const scale = scaleOf(of, start, start + (options.height ?? height) * (options.width ?? width));
-    return figure(mapGrid({ height, width, at, size: 208, id: `stage-${id}`, label: caption, onmove: pick, onopen: pick, scale, ...options }), [h('span', {}, caption), under ?? legend(scale)]);
+    return figure(mapGrid({ height, width, at, size: 320, id: `stage-${id}`, label: caption, onmove: pick, onopen: pick, scale, ...options }), [h('span', {}, caption), legend(scale)]);
   };
-  const mark = (/** @type {string} */ id, /** @type {(y: number, x: number) => any} */ cellOf) => (/** @type {HTMLElement} */ live, /** @type {number} */ r, /** @type {number} */ k, /** @type {number} */ v) => {
-    for (const [name, value] of Object.entries(checked(`${found.method}:${id}:${r},${k}`, v, cellOf(r, k)))) live.setAttribute(name, String(value));
-  };
-  const exact = (/** @type {ArrayLike<number>} */ data) => (/** @type {number} */ r, /** @type {number} */ k) => ({ sum: data[r * width + k], bound: 0 });
+  const mark = (id, cellOf) => (live, r, k, v) => check(live, `${found.method}:${id}:${r},${k}`, v, cellOf(r, k));
+  const exact = (data) => (r, k) => ({ sum: data[r * width + k], bound: 0 });
   const parts = [];
   if (sums) {
     const start = sums.c * height * width;
     parts.push(stage('activation', `activation A, channel ${sums.c}`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, exact(sums.activation.data.subarray(start))) }));
-    if (FORMULAS[found.method]?.includes('gradient') || found.method === 'x-grad-cam' || found.method === 'grad-cam++') {
+    if (FORMULAS[found.method]?.includes('gradient')) {
       parts.push(stage('gradient', `gradient ∂logit/∂A, channel ${sums.c}`, { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, exact(sums.gradient.data.subarray(start))) }));
     }
     if (sums.weights && !sums.each) parts.push(weightStage(context, found, sums, stage));
-    else if (sums.each) parts.push(h('p.note', {}, FORMULAS[found.method] ?? 'No weights: see what the method is.'));
   }
   const map = stage('map', sums?.weights ? 'their sum Σ w·A' : 'the map', { data: found.map, mark: mark('map', (r, k) => sums?.weights ? camCell(sums.weights, sums.activation, [r, k]) : exact(found.map)(r, k)) });
   const positive = stage('relu', 'ReLU: what argues for the class', { data: relu, mark: mark('relu', exact(relu)) });
   const to = [Math.floor(((y + 0.5) * tall) / height), Math.floor(((x + 0.5) * wide) / width)];
   const large = stage('heat', `enlarged to ${tall}×${wide}, largest = 1`, {
     data: found.heat, height: tall, width: wide, at: to, onmove: undefined, scale: 1, mark: mark('heat', (r, k) => pixels.cells[r * wide + k]),
-    onopen: (/** @type {number} */ r, /** @type {number} */ k) => pick(Math.floor((r * height) / tall), Math.floor((k * width) / wide)),
+    onopen: (r, k) => pick(Math.floor((r * height) / tall), Math.floor((k * width) / wide)),
   });
-  return [row(...parts.flatMap((part, n) => n ? ['·', part] : [part]), ...(parts.length ? ['→'] : []), map, '→', positive, '→', large, '→', await overlay(api, asked, graph.classes[found.target]))];
+  return h('.stages', {}, parts, map, positive, large);
 }
 
 /** The weight of every channel, to choose one by. @param {Context} context @param {any} found @param {any} sums @param {any} stage */
 function weightStage({ go, place }, found, sums, stage) {
   const [high, broad] = plane([sums.weights.length]);
-  const choose = (/** @type {number} */ r, /** @type {number} */ k) => go({ c: r * broad + k, y: place.y, x: place.x }, { replace: true });
+  const choose = (r, k) => go({ c: r * broad + k, y: place.y, x: place.x }, { replace: true });
   return stage('weight', `weight w of channel ${sums.c}: ${num(sums.weights[sums.c])}`, {
     data: sums.weights, height: high, width: broad, at: [Math.floor(sums.c / broad), sums.c % broad], onmove: choose, onopen: choose,
-    describe: (/** @type {number} */ r, /** @type {number} */ k, /** @type {number} */ v) => `channel ${r * broad + k}: weight ${num(v)}`,
-    mark: (/** @type {HTMLElement} */ live, /** @type {number} */ r, /** @type {number} */ k, /** @type {number} */ v) => {
-      const cell = channelWeight(found.method, sums.activation, sums.gradient, r * broad + k);
-      const shown = cell ? checked(`${found.method}:weight:${r * broad + k}`, v, cell) : { 'data-value': v };
-      for (const [name, value] of Object.entries(shown)) live.setAttribute(name, String(value));
+    describe: (r, k, v) => `channel ${r * broad + k}: weight ${num(v)}`,
+    mark: (live, r, k, v) => {
+      const c = r * broad + k, cell = channelWeight(found.method, sums.activation, sums.gradient, c);
+      if (cell) check(live, `${found.method}:weight:${c}`, v, cell);
+      else live.dataset.value = v;
     },
-  }, h('span.quiet', {}, FORMULAS[found.method]));
+  });
 }
 
 /** The heat over the picture, to fade. @param {any} api @param {any} asked @param {string} name */
@@ -124,9 +121,9 @@ async function overlay(api, asked, name) {
   const [picture, heated] = await Promise.all([api.picture(asked.img), api.overlay(asked)]);
   const top = h('img', { src: heated, alt: `heatmap for ${name} over the picture` });
   const fade = h('input', { type: 'range', id: 'fade', min: 0, max: 100, value: 100, 'aria-label': 'how much of the heat shows', oninput: () => top.style.setProperty('opacity', String(fade.value / 100)) });
-  return figure(h('.overlay', {}, h('img.pixels', { src: picture, alt: '' }), top), ['over the picture', fade]);
+  return figure(h('.overlay', {}, h('img.pixels', { src: picture, alt: '' }), top), ['how much of the heat shows', fade]);
 }
 
 /** @param {string} label @param {any} chosen @param {[any, string][]} options @param {(value: string) => void} pick */
 const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
-  h('select', { id: `choose-${label}`, onchange: (/** @type {any} */ event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));
+  h('select', { id: `choose-${label}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));

@@ -17,7 +17,7 @@ export async function show(host, context) {
   const img = /** @type {string} */ (place.img);
   const mode = place.mode === 'train' ? 'train' : 'eval';
   const { cell: [c], index, id, name } = cellAt(context);
-  const held = async (/** @type {string} */ tensor, /** @type {number} */ otherwise) => tensor in node.tensors ? (await api.tensor(node.id, tensor)).data[c] : otherwise;
+  const held = async (tensor, otherwise) => tensor in node.tensors ? (await api.tensor(node.id, tensor)).data[c] : otherwise;
   const [weight, bias, mean, variance] = await Promise.all([held('weight', 1), held('bias', 0), held('running_mean', 0), held('running_var', 1)]);
   const running = await column(context, {}, { mean, variance });
   const batch = await column(context, { mode: 'train', mates: place.mates }).catch((problem) => ({ problem: problem.message }));
@@ -28,12 +28,11 @@ export async function show(host, context) {
     const x = input.data[index];
     return { x, value: output.data[index], statistics, ...batchNormCell(x, { ...statistics, eps: node.settings.eps, weight, bias }) };
   };
-  const ways = ['problem' in batch ? null : worked(batch)];
-  const ofRunning = worked(running), ofBatch = ways[0];
+  const ofRunning = worked(running), ofBatch = 'problem' in batch ? null : worked(batch);
   const chosen = mode === 'train' && ofBatch ? ofBatch : ofRunning;
   const shown = mode === 'train' && !('problem' in batch) ? batch : running;
   const { mean: μ, variance: σ2 } = chosen.statistics;
-  const v = (/** @type {number} */ n) => h('span.term', {}, num(n));
+  const v = (n) => h('span.term', {}, num(n));
 
   host.append(
     hero(chosen, id, name),
@@ -43,7 +42,7 @@ export async function show(host, context) {
       h('span.op', {}, ' = '), h('strong', {}, num(chosen.sum, { wide: true }))),
     chips('statistics', [['eval', 'eval: running statistics'], ['train', 'train: this batch']], mode, (to) => go({ mode: to === 'train' ? 'train' : undefined }, { replace: true })),
     panel(context, 'steps', 'Step by step', steps(ofRunning, ofBatch, mode, { weight, bias, eps: node.settings.eps }),
-      'problem' in batch ? h('p.note', {}, /** @type {any} */ (batch).problem) : h('p.note', {}, `In use a network normalises by what it remembers of training; in training by the batch at hand: here ${count(/** @type {any} */ (batch).count)} numbers, ${(place.mates ?? '').split(',').filter(Boolean).length + 1} pictures × ${node.shape.slice(1).join(' × ') || 1}.`)),
+      'problem' in batch ? h('p.note', {}, /** @type {any} */ (batch).problem) : h('p.note', {}, `In use a network normalises by what it remembers of training; in training by the batch at hand, here the ${count(/** @type {any} */ (batch).count)} numbers of this channel in ${place.mates ? `${place.mates.split(',').length + 1} pictures` : 'this one picture'}.`)),
     panel(context, 'mates', 'Batch mates', await mates(context)),
     panel(context, 'maps', 'The channel', row(moving(context, shown.input, 'x', 'x, before'), '→', moving(context, shown.output, 'y', 'y, normalised'))));
   context.field(node.id, place.y, place.x);
@@ -64,7 +63,7 @@ function steps(running, batch, mode, { weight, bias, eps }) {
     ['x', (way) => way.x], ['μ', (way) => way.statistics.mean], ['σ²', (way) => way.statistics.variance],
     ['x − μ', (way) => way.terms.centred], [`√(σ² + ${eps})`, (way) => way.terms.deviation], ['x̂ = (x − μ) / √(σ² + ε)', (way) => way.terms.normalised],
     [`γ · x̂, γ = ${num(weight)}`, (way) => way.terms.scaled], [`γ · x̂ + β, β = ${num(bias)}`, (way) => way.sum], ['the model says', (way) => way.value]]);
-  const on = (/** @type {string} */ way) => way === mode ? 'td.n.chosen' : 'td.n';
+  const on = (way) => way === mode ? 'td.n.chosen' : 'td.n';
   return h('table.terms.steps', {},
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'step'), h('th.n', { scope: 'col' }, 'running (eval)'), batch && h('th.n', { scope: 'col' }, 'batch (train)'))),
     h('tbody', {}, rows.map(([name, of]) => h('tr', {}, h('th', { scope: 'row' }, name), h(on('eval'), {}, num(of(running), { places: 5, wide: true })), batch && h(on('train'), {}, num(of(batch), { places: 5, wide: true }))))));
@@ -76,7 +75,7 @@ async function mates({ api, graph, place, go }) {
   const first = Math.max(0, Number(place.img?.split(':')[1]) + 1 || 0) % Math.max(1, (source.count ?? OFFERED) - OFFERED);
   const refs = Array.from({ length: OFFERED }, (_, n) => `${source.name}:${first + n}`).filter((ref) => ref !== place.img);
   const chosen = new Set((place.mates ?? '').split(',').filter(Boolean));
-  const pick = (/** @type {string} */ ref) => {
+  const pick = (ref) => {
     if (!chosen.delete(ref)) chosen.add(ref);
     go({ mode: 'train', mates: [...chosen].join(',') || undefined }, { replace: true });
   };

@@ -22,7 +22,7 @@ export async function show(host, context) {
   const frame = { top: terms[0].y, left: terms[0].x, bottom: /** @type {any} */ (terms.at(-1)).y + 1, right: /** @type {any} */ (terms.at(-1)).x + 1 };
   const best = winner === null ? null : terms[winner];
   const values = terms.map((term) => term.input);
-  const enter = (/** @type {{y: number, x: number}} */ { y, x }) => go({ layer: node.inputs[0], c, y, x, level: undefined });
+  const enter = ({ y, x }) => go({ layer: node.inputs[0], c, y, x, level: undefined });
   const table = Math.max(rows, columns) <= TABLE && numberTable({
     data: values, rows, cols: columns, scale: scaleOf(values), caption: `the window, ${dims([rows, columns])}`, outside: (r, k) => terms[r * columns + k].padded,
     cell: (td, r, k) => { if (r * columns + k === winner) td.classList.add('winner'); },
