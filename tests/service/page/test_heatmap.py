@@ -86,9 +86,7 @@ def test_maps_that_are_no_sums_are_shown_and_said_to_be_so(method: str, runs: Ma
     run, x = runs["digits"], normalised(runs["digits"])
     where = {"layer": LAYER} if method == "eigen-cam" else {}
     expected = explain(run.model, x, target=TARGET, method=method, **where).maps[0]
-    walk.page.evaluate(
-        "hash => { location.hash = hash }", "&".join(f"{k}={v}" for k, v in place(method, y=1, x=2).items())
-    )
+    walk.go(**place(method, y=1, x=2))
     walk.page.wait_for_selector(f"#focus[data-cell='{method}:map:1,2']")
     value, has_sum = walk.page.eval_on_selector("#focus", "e => [Number(e.dataset.value), 'sum' in e.dataset]")
     assert np.float32(value) == pytest.approx(expected[1, 2], rel=1e-5)
@@ -98,12 +96,11 @@ def test_maps_that_are_no_sums_are_shown_and_said_to_be_so(method: str, runs: Ma
 
 def test_a_class_that_nothing_argues_for_is_told(runs: Mapping[str, Run], walk: Walk) -> None:
     run, x = runs["digits"], normalised(runs["digits"])
-    none = [k for k in range(10) if explain(run.model, x, target=k, layer="stem.relu").evidence == ("none",)]
-    assert none, "choose another layer or picture: every class has evidence"
-    walk.page.evaluate(
-        "hash => { location.hash = hash }",
-        f"model=digits&img=digits:{PICTURE}&level=heatmap&layer=stem.relu&target={none[0]}",
+    layers = ("group2.1.relu", "group2.0.relu", "group1.1.relu", "stem.relu")
+    layer, target = next(
+        (layer, k) for layer in layers for k in range(10) if explain(run.model, x, k, layer).evidence == ("none",)
     )
+    walk.go(**place("grad-cam") | {"layer": layer, "target": target})
     walk.page.wait_for_selector("[role=status].problem")
     assert "no value of the map is positive" in walk.page.inner_text("[role=status].problem")
 
