@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -36,9 +37,13 @@ class Walk:
         answer: dict[str, Any] = httpx.get(f"{self._site}/v1/trace/{model}", timeout=60, trust_env=False).json()
         return answer
 
+    def go(self, **place: object) -> None:
+        """Change the address."""
+        self.page.evaluate("hash => { location.hash = hash }", urlencode(place, safe=":,"))
+
     def to(self, cell: str, **place: object) -> Shown:
         """The number in focus once the page is at that place and shows `cell`."""
-        self.page.evaluate("hash => { location.hash = hash }", "&".join(f"{k}={v}" for k, v in place.items()))
+        self.go(**place)
         self.page.wait_for_selector(f"#focus[data-cell={json.dumps(cell)}]")
         return self.shown("#focus")[0]
 
