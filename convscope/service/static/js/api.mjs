@@ -89,7 +89,7 @@ function remembered(path, read, signal) {
   })]) : entry.answer;
 }
 
-const json = (/** @type {Response} */ response) => response.json();
+const json = (response) => response.json();
 
 /** @param {Record<string, any>} values empty ones are left out */
 function query(values) {
@@ -115,9 +115,9 @@ export const models = () => remembered('/models', json);
  */
 export function api(model, edits = '', signal = undefined) {
   const base = `/${encodeURIComponent(model)}`;
-  const get = (/** @type {string} */ path, /** @type {Record<string, any>} */ values = {}) => remembered(`${base}${path}${query(values)}`, json, signal);
-  const raw = (/** @type {string} */ path, /** @type {Record<string, any>} */ values) => remembered(`${base}${path}${query(values)}`, tensorOf, signal);
-  const url = (/** @type {Response} */ response) => response.blob().then((blob) => URL.createObjectURL(blob));
+  const get = (path, values = {}) => remembered(`${base}${path}${query(values)}`, json, signal);
+  const raw = (path, values) => remembered(`${base}${path}${query(values)}`, tensorOf, signal);
+  const url = (response) => response.blob().then((blob) => URL.createObjectURL(blob));
   return {
     model, edits, signal,
     /** @returns {Promise<Graph>} */

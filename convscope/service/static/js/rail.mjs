@@ -49,9 +49,9 @@ async function draw(aside, context) {
   if (signal.aborted) { drawn = ''; return; }
   const [, height, width] = graph.input_shape;
   const [source, at] = place.img.split(':');
-  const own = graph.sources.find((/** @type {any} */ s) => s.name === source), total = own?.count;
-  const step = (/** @type {number} */ by) => go({ img: `${source}:${total ? (Number(at) + by + total) % total : Math.max(0, Number(at) + by)}` });
-  const order = run.probabilities.map((/** @type {number} */ p, /** @type {number} */ i) => [p, i]).sort((/** @type {number[]} */ a, /** @type {number[]} */ b) => b[0] - a[0]).slice(0, 5);
+  const own = graph.sources.find((s) => s.name === source), total = own?.count;
+  const step = (by) => go({ img: `${source}:${total ? (Number(at) + by + total) % total : Math.max(0, Number(at) + by)}` });
+  const order = run.probabilities.map((p, i) => [p, i]).sort((a, b) => b[0] - a[0]).slice(0, 5);
   const wrong = run.true !== null && run.true !== graph.classes[run.index];
   const mistakes = h('button.quiet-button', { id: 'next-mistake', type: 'button', onclick: async () => {
     mistakes.textContent = 'looking…';
