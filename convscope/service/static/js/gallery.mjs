@@ -7,6 +7,7 @@ import { percent } from './format.mjs';
 import { rove } from './grid.mjs';
 import { chips } from './parts.mjs';
 import { dialogue } from './shell.mjs';
+import { walk } from './walk.mjs';
 
 const PAGE = 48;
 
@@ -78,7 +79,7 @@ export function listen(current) {
   const take = (data) => [...data?.files ?? []].find((f) => f.type.startsWith('image/'));
   const go = (event, data) => {
     const file = take(data), context = current();
-    if (!file || !context) return;
+    if (!file || !context || walk) return;
     event.preventDefault();
     send(context, file).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message)));
   };

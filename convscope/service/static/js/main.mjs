@@ -10,6 +10,7 @@ import { listen, open } from './gallery.mjs';
 import { above, changed, levelOf, link, parse } from './place.mjs';
 import { rail } from './rail.mjs';
 import { askKey, header, help, trail } from './shell.mjs';
+import { walk } from './walk.mjs';
 
 /**
  * @typedef {import('./place.mjs').Place} Place
@@ -28,7 +29,7 @@ const PIXEL = {
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const live = /** @type {HTMLElement} */ (document.getElementById('live'));
 /** @type {Place} */
-let place = parse(location.hash);
+let place = parse(location.hash || walk?.place || '');
 /** @type {AbortController} */
 let running = new AbortController();
 /** @type {Context | null} */
@@ -123,7 +124,7 @@ addEventListener('keydown', (event) => {
   } else if (typing) return;
   else if (event.key === '?') help();
   else if (event.key === 'd') go({ digits: digits.all ? undefined : 'all' }, { replace: true });
-  else if (event.key === 'g' && context) open(context);
+  else if (event.key === 'g' && context && !walk) open(context);
   else return;
   event.preventDefault();
 });

@@ -2,6 +2,7 @@
 
 import { h } from './dom.mjs';
 import { levelOf, link } from './place.mjs';
+import { save, walk } from './walk.mjs';
 
 /** @typedef {import('./main.mjs').Context} Context */
 
@@ -15,8 +16,13 @@ export function dialogue(title, ...children) {
   return box;
 }
 
+/** What the page shows now: the header stays while it changes. @type {Context} */
+let current;
+
 /** @param {Context} context @param {{name: string}[]} models */
-export function header({ place, go }, models) {
+export function header(context, models) {
+  const { place, go } = context;
+  current = context;
   const top = /** @type {HTMLElement} */ (document.getElementById('top'));
   const state = JSON.stringify([models, place.model, place.digits, place.compare]);
   if (top.dataset.state === state) return;
@@ -31,8 +37,10 @@ export function header({ place, go }, models) {
       h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (e) => go({
         model: e.target.value, layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined, edits: undefined, target: undefined, img: undefined,
       }) }, models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
-      models.length > 1 ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (e) => go({ compare: e.target.value || undefined }, { replace: true }) },
+      models.length > 1 && !walk ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (e) => go({ compare: e.target.value || undefined }, { replace: true }) },
         h('option', { value: '' }, 'compare with…'), models.filter((m) => m.name !== place.model).map((m) => h('option', { value: m.name, selected: m.name === place.compare }, m.name)))) : null,
+      walk ? null : h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
+        onclick: () => save(current).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message))) }, 'export'),
       h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
         onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'all digits'),
       h('button.quiet-button', { id: 'help', type: 'button', 'aria-label': 'Keyboard help', title: 'keys (?)', onclick: help }, '?')));
