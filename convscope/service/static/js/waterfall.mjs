@@ -12,10 +12,10 @@ import { chips } from './parts.mjs';
 
 /**
  * @param {{terms: Term[], heads: string[], last?: [string, number] | null, words: [string, string], label: string, few?: number,
- *   selected?: number, onselect?: (term: Term) => void}} options `last` a term that comes at the end (the bias); `words` one and many
+ *   selected?: number, onselect?: (term: Term) => void, onopen?: (term: Term) => void}} options `last` a term that comes at the end (the bias); `words` one and many
  * @returns {HTMLElement}
  */
-export function waterfall({ terms, heads, last = null, words, label, few = 10, selected, onselect }) {
+export function waterfall({ terms, heads, last = null, words, label, few = 10, selected, onselect, onopen }) {
   let order = 'size', all = terms.length <= few + 2;
   const box = h('.waterfall');
   const draw = () => {
@@ -35,7 +35,7 @@ export function waterfall({ terms, heads, last = null, words, label, few = 10, s
       const from = run;
       run += value;
       const bar = h(value < 0 ? 'i.less' : 'i.more', { style: { left: `${at(Math.min(from, run))}%`, width: `${100 * Math.abs(value) / wide}%` } });
-      return h(term ? 'tr' : 'tr.rest', { id: term ? `term-${term.key}` : null, 'aria-selected': term && onselect ? String(term.key === selected) : null, onclick: () => term && pick(term) },
+      return h(term ? 'tr' : 'tr.rest', { id: term ? `term-${term.key}` : null, 'aria-selected': term && onselect ? String(term.key === selected) : null },
         h('th', { scope: 'row' }, cells[0]), cells.slice(1).map((cell) => h('td', {}, cell)), h('td.n', {}, num(value, { sign: true })),
         h('td.fall', {}, h('span.bar', { style: { '--zero': `${at(0)}%` } }, bar)), h('td.n.run', {}, num(run)));
     });
@@ -50,7 +50,7 @@ export function waterfall({ terms, heads, last = null, words, label, few = 10, s
     if (onselect) {
       const list = /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[aria-selected]')]);
       const choose = (_, i) => pick(/** @type {Term} */ (rows[i].term));
-      rove(table, { cells: () => list, start: Math.max(0, shown.findIndex((t) => t.key === selected)), onmove: choose, onopen: choose });
+      rove(table, { cells: () => list, start: Math.max(0, shown.findIndex((t) => t.key === selected)), onmove: choose, onopen: (row, i) => onopen ? onopen(shown[i]) : choose(row, i) });
     }
     swapChildren(box,
       h('.bar-of-tools', {}, terms.length > 1 ? chips('terms', [['size', 'largest first'], ['layer', 'in order']], order, (value) => { order = value; draw(); }) : null,
