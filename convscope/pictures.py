@@ -41,7 +41,11 @@ Crop = Literal["resize", "center"]
 
 
 def read_picture(
-    source: Path | bytes, mode: Mode, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
+    source: Path | bytes,
+    mode: Mode,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
+    min_side: int = 1,
 ) -> NDArray[np.uint8]:
     """Decode a PNG, JPEG, WebP, BMP or GIF (its first frame) as people see it.
 
@@ -53,6 +57,7 @@ def read_picture(
         mode: "L" for one grey channel, "RGB" for three.
         max_pixels: refused above, before a pixel is decoded: a small file can claim a huge picture.
         formats: which of `FORMATS` are accepted; no decoder of another is ever tried.
+        min_side: pixels that a picture must have in height and width.
 
     Returns:
         uint8, (C, H, W), C is 1 or 3.
@@ -70,6 +75,9 @@ def read_picture(
             if image.width * image.height > max_pixels:
                 came = f"{image.width} × {image.height} pixels"
                 raise DataError(f"{name}: {came}, at most {max_pixels:,} are accepted; scale it down")
+            if min(image.size) < min_side:
+                came = f"{image.width} × {image.height} pixels"
+                raise DataError(f"{name}: {came}, at least {min_side} × {min_side} are needed to see anything")
             array = np.asarray(_flatten(_upright(image), mode))  # (H, W) or (H, W, 3)
     except Image.DecompressionBombError:  # Pillow's own limit, some way above
         raise DataError(f"{name}: more than the {max_pixels:,} pixels that are accepted; scale it down") from None
@@ -121,11 +129,12 @@ def prepare(
     picture: Mapping[str, Any],
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
+    min_side: int = 1,
 ) -> NDArray[np.uint8]:
     """Read a picture the way a checkpoint's `picture` says: its `size` (H, W), `mode` and `crop`.
 
     Args:
-        max_pixels: as in `read_picture`, and so `formats`.
+        max_pixels: as in `read_picture`, and so `formats` and `min_side`.
 
     Returns:
         uint8, (C, H, W), ready for `preprocess` as a batch of one.
@@ -140,7 +149,7 @@ def prepare(
             "mode": "L" | "RGB" as mode,
             "crop": "resize" | "center" as crop,
         }:
-            return fit_picture(read_picture(source, mode, max_pixels, formats), (height, width), crop)
+            return fit_picture(read_picture(source, mode, max_pixels, formats, min_side), (height, width), crop)
     raise ValueError(f"expected picture as size (H, W), mode 'L' or 'RGB', crop {CROPS}, got {dict(picture)}")
 
 

@@ -51,6 +51,7 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page loads its parts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse_parameters},
     )
     app.state.models, app.state.work, app.state.stopping = models, work, False

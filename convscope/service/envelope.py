@@ -44,7 +44,7 @@ class Envelope:
         started, status = time.perf_counter(), 0
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if ID.fullmatch(given) else uuid.uuid4().hex
-        scope["state"]["request_id"] = request_id
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_wrapped(message: Message) -> None:
             nonlocal status

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from convscope.errors import ConvscopeError
 from convscope.service.app import create_app
@@ -44,22 +45,41 @@ def serve(settings: Settings) -> None:
     freshness = Freshness(models, sources)
     start_logging(settings.log_level)
     app = create_app(settings, models, lambda _: _kept_fresh(freshness, settings.watch))
-    config = uvicorn.Config(
-        app,
-        http=protocol(settings.header_timeout, settings.connections),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(settings.grace)),
+    with listening(settings.host, settings.port) as listener:
+        log(logging.INFO, "listening", url=url_of(listener))
+        server_of(app, settings).run([listener])
+
+
+def server_of(app: FastAPI, settings: Settings) -> Server:
+    """A server for the application, with the limits that only a server can keep."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http=protocol(settings.header_timeout, settings.connections),
+            ws="none",
+            log_config=None,
+            access_log=False,  # the envelope's line says more
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(settings.grace)),
+        )
     )
-    with _listening(settings.host, settings.port) as listener:
-        host, port = listener.getsockname()[:2]
-        log(logging.INFO, "listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        Server(config).run([listener])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise ConvscopeError(f"cannot listen on {host}:{port} ({error.strerror}); give another --port") from None
+
+
+def url_of(listener: socket.socket) -> str:
+    """What to open in a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @asynccontextmanager
@@ -84,12 +104,3 @@ async def _kept_fresh(freshness: Freshness, watch: bool) -> AsyncIterator[None]:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
-        raise ConvscopeError(f"cannot listen on {host}:{port} ({error.strerror}); give another --port") from None

@@ -48,7 +48,7 @@ class Decoder:
         for number, content in enumerate(files, start=1):
             try:
                 refuse_disguised(content)
-                pictures.append(prepare(content, how, self.max_pixels, FORMATS))
+                pictures.append(prepare(content, how, self.max_pixels, FORMATS, MIN_SIDE))
             except DataError as error:
                 reason = str(error).removeprefix("the picture: ")
                 raise Problem(422, "bad_picture", f"picture {number} of {len(files)}: {reason}") from None
@@ -68,7 +68,7 @@ async def read_files(request: Request, most: int) -> list[bytes]:
         files = []
         for name, part in form.multi_items():
             if name != FIELD or not isinstance(part, UploadFile):
-                what = "a file" if isinstance(part, UploadFile) else "a field without a file name"
+                what = "a file" if isinstance(part, UploadFile) else "a field that is no file"
                 raise Problem(
                     422, "invalid_request", f"expected files called {FIELD!r}, got {what} called {name!r:.100}"
                 )
