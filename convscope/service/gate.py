@@ -48,7 +48,7 @@ def read_keys(settings: Settings) -> list[str]:
     Raises:
         UsageError: the file cannot be read, or has no key in it.
     """
-    keys = [settings.api_key.get_secret_value()] if settings.api_key else []
+    keys = [] if settings.api_key is None else [settings.api_key.get_secret_value()]
     if (file := settings.api_key_file) is not None:
         try:
             lines = file.read_text(encoding="utf-8").split()

@@ -28,8 +28,8 @@ async def for_client(request: Request, work: Coroutine[Any, Any, T], seconds: fl
         raise Problem(504, "timeout", f"no answer within {seconds:g} s; it was given up")
     finally:
         leaving.cancel()
-        if not task.done():
-            task.cancel()
+        task.cancel()
+        await asyncio.gather(task, leaving, return_exceptions=True)  # its place is free before anybody hears of it
 
 
 async def _disconnected(request: Request) -> None:

@@ -5,7 +5,7 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SECONDS = 2.0  # in which a client may notice; what it sends meanwhile is read and dropped
+SECONDS = 1.0  # in which a client may notice; what it sends meanwhile is read and dropped
 
 
 class Lingering:

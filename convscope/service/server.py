@@ -43,9 +43,9 @@ def serve(settings: Settings) -> None:
     sources = find_sources(settings.runs or (DEFAULT_RUN,))
     models = Models(names=tuple(sources))
     freshness = Freshness(models, sources)
-    start_logging(settings.log_level)
     app = create_app(settings, models, lambda _: _kept_fresh(freshness, settings.watch))
     with listening(settings.host, settings.port) as listener:
+        start_logging(settings.log_level)
         log(logging.INFO, "listening", url=url_of(listener))
         server_of(app, settings).run([listener])
 
