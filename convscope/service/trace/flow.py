@@ -47,8 +47,8 @@ def follow(model: nn.Module, x: Tensor, visit: Visit, record: bool = False) -> T
     """What `model` gives for a copy of `x`; `visit` sees every call in order of execution.
 
     Which output a call took is told by the identity of tensors, so nothing is assumed of a `forward`. A layer is a
-    module without children; what it does inside is its own. Functions that a module with children calls itself, such
-    as ``F.relu`` or ``+``, are calls as well.
+    module without children; what it does inside is its own, and `nn.Identity`, which does nothing, is none. Functions
+    that a module with children calls itself, such as ``F.relu`` or ``+``, are calls as well.
 
     Args:
         model: takes hooks for the time of the pass, so it must be nobody else's.
@@ -95,9 +95,9 @@ class _Watch(TorchFunctionMode):
         self._depth += 1
 
     def _layer_hook(self, name: str) -> Callable[..., Any]:
-        def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
             self._depth -= 1
-            if self._depth or not isinstance(output, Tensor):
+            if self._depth or not isinstance(output, Tensor) or type(module) is nn.Identity:
                 return None
             return self._note(name, name, None, self._known((*args, *kwargs.values())), output)
 
