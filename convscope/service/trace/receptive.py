@@ -63,10 +63,9 @@ def _before(node: Node, source: Node, box: Box) -> Box | None:
 def _window(settings: Mapping[str, Any], axis: int, span: Span, size: int) -> Span | None:
     """The rows (or columns) that windows over a span of the output meet; None where all of them are padding."""
     kernel, stride, padding = (settings[key][axis] for key in ("kernel_size", "stride", "padding"))
-    reach = settings.get("dilation", (1, 1))[axis] * (kernel - 1) + 1
-    first, last = span[0] * stride - padding, (span[1] - 1) * stride - padding + reach
-    clipped = max(first, 0), min(last, size)
-    return clipped if clipped[0] < clipped[1] else None
+    dilation = settings.get("dilation", (1, 1))[axis]
+    met = {at * stride - padding + tap * dilation for at in range(*span) for tap in range(kernel)} & set(range(size))
+    return (min(met), max(met) + 1) if met else None
 
 
 def _hull(one: Span, other: Span) -> Span:

@@ -1,5 +1,6 @@
 """Heatmaps of every method: those of `explain`, and every cell of Grad-CAM from the numbers that the API gives."""
 
+import io
 from collections.abc import Callable
 
 import httpx
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convscope.data import load
 from convscope.errors import UsageError
 from convscope.explain import display_size, explain, overlay
 from convscope.registry import METHODS
@@ -76,11 +78,7 @@ def test_the_overlay_is_that_of_explain(client: httpx.Client, digits_run: Run) -
     query = {"img": "test:3", "method": "layer-cam", "layer": "stem.relu", "target": 2, "alpha": 0.5}
     answer = client.get("/digits/heatmap.png", params=query)
     assert answer.headers["content-type"] == "image/png"
-    import io
-
     found = np.asarray(Image.open(io.BytesIO(answer.content)))
-    from convscope.data import load
-
     pixels = load("digits")[1].images[3]
     heat = explain(digits_run.model, digits_run.preprocess(pixels[None]), 2, "stem.relu", "layer-cam")
     assert np.array_equal(found, overlay(pixels, heat.heatmaps(display_size(8, 8))[0], 0.5))

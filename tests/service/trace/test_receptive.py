@@ -1,7 +1,5 @@
 """The receptive field from kernel sizes is the one that `receptive_fields` measures, at every place of every node."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from torch import nn
 
 from convscope.explain import receptive_fields
 from convscope.models import build_model
-from convscope.runs import Run
 from convscope.service.problems import Problem
 from convscope.service.trace.graph import Graph, trace_graph
 from convscope.service.trace.receptive import receptive_box
@@ -26,8 +23,6 @@ def check(graph: Graph, model: nn.Module, shape: tuple[int, int, int]) -> int:
     """Compare every place of every node; gives how many were compared."""
     places = 0
     for node in graph.nodes[1:]:
-        if node.function is not None and not node.layer:
-            continue
         measured = receptive_fields(model, torch.randn(1, *shape), node.layer).boxes  # (K, h, w, 4)
         flat = len(node.shape) == 1
         for c, y, x in np.ndindex(*measured.shape[:3]):
@@ -70,7 +65,7 @@ def test_strides_dilation_and_padding_that_is_all_there_is() -> None:
     assert check(graph, model, (1, 7, 9)) > 50
 
 
-def test_beyond_an_unknown_layer_nobody_knows(wrap: Callable[[nn.Module], Run]) -> None:
+def test_beyond_an_unknown_layer_nobody_knows() -> None:
     graph = trace_graph(nn.Sequential(nn.Conv2d(1, 1, 3), nn.Softplus(), nn.Conv2d(1, 1, 3)), (1, 8, 8))
     assert receptive_box(graph, graph.node("0"), 2, 1) == ((2, 5), (1, 4))
     with pytest.raises(Problem, match="Softplus"):

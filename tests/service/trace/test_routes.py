@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from convscope.data import load
 from convscope.pictures import prepare
 from convscope.runs import Run
 from convscope.service.models import Served
@@ -51,8 +53,6 @@ def test_pictures_with_what_the_model_says(client: httpx.Client, digits_run: Run
     found = client.get("/digits/pictures", params={"source": "test", "start": 350, "count": 20}).json()
     assert found["total"] == 360
     assert [row["ref"] for row in found["pictures"]] == [f"test:{n}" for n in range(350, 360)]
-    from convscope.data import load
-
     test = load("digits")[1]
     probabilities = digits_run.probabilities(test.images[350:])
     for row, label, expected in zip(found["pictures"], test.labels[350:], probabilities, strict=True):
@@ -62,8 +62,6 @@ def test_pictures_with_what_the_model_says(client: httpx.Client, digits_run: Run
 
 
 def test_mistakes_are_all_found_in_the_end(client: httpx.Client, digits_run: Run) -> None:
-    from convscope.data import load
-
     while not (found := client.get("/digits/pictures", params={"source": "test", "mistakes": True}).json())["complete"]:
         assert found["checked"] < 360
     test = load("digits")[1]
@@ -183,11 +181,7 @@ def test_an_upload_that_is_no_picture(client: httpx.Client) -> None:
     assert "not a picture" in answer.json()["error"]["message"]
 
 
-def test_a_batch_of_one_value_a_channel_has_no_statistics(
-    serve: Callable, wrap: Callable[[torch.nn.Module], Run]
-) -> None:
-    from torch import nn
-
+def test_a_batch_of_one_value_a_channel_has_no_statistics(serve: Callable, wrap: Callable[[nn.Module], Run]) -> None:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(3, 4, (18, 21)), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 6))
     with serve(tiny=wrap(model)) as client:
