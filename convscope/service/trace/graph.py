@@ -17,7 +17,7 @@ from convscope.service.trace.flow import INPUT, Call, follow
 from convscope.service.trace.kinds import UNKNOWN, Kind, function_kind, layer_kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One call of a layer or function, as the page shows it.
 
