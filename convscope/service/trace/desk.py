@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from fastapi import Request
 
+from convscope.service.defaults import SETTINGS
 from convscope.service.models import Models, Served
 from convscope.service.trace.cache import Cache
 from convscope.service.trace.tracer import Tracer
@@ -13,14 +14,12 @@ from convscope.service.trace.uploads import Uploads
 MEMORY = 256 * 2**20  # bytes of passes, gradients and maps, of all models together
 MOST = 8  # tracers, each with the pictures of its gallery
 
-_LOCK = threading.Lock()
-
 
 class Desk:
     """The tracers of one application, made when a model is first asked about; safe for threads."""
 
-    def __init__(self) -> None:
-        self.uploads = Uploads()
+    def __init__(self, max_pixels: int = SETTINGS["pixels"].default) -> None:
+        self.uploads = Uploads(max_pixels)
         self._cache = Cache(MEMORY)
         self._tracers: OrderedDict[str, Tracer] = OrderedDict()
         self._lock = threading.Lock()
@@ -39,11 +38,7 @@ class Desk:
 
 def desk(request: Request) -> Desk:
     """The application's desk."""
-    state = request.app.state
-    with _LOCK:
-        if not hasattr(state, "trace_desk"):
-            state.trace_desk = Desk()
-        found: Desk = state.trace_desk
+    found: Desk = request.app.state.trace_desk
     return found
 
 

@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from convscope.pictures import encode_png
 from convscope.service.problems import Problem
@@ -13,9 +14,9 @@ from convscope.service.trace.raw import raw
 from convscope.service.trace.receptive import receptive_box
 from convscope.service.trace.summary import model_row, model_summary
 from convscope.service.trace.tracer import Tracer
+from convscope.service.uploads import read_files
 
 MOST_PICTURES = 200
-LARGEST_UPLOAD = 20 * 2**20  # bytes
 
 router = APIRouter()
 Traced = Annotated[Tracer, Depends(tracer)]
@@ -25,7 +26,7 @@ Traced = Annotated[Tracer, Depends(tracer)]
 def list_models(request: Request) -> dict[str, Any]:
     """What can be traced."""
     served = models(request)
-    return {"models": [model_row(served.get(name)) for name in served.names]}
+    return {"models": [model_row(one) for one in served.ready]}
 
 
 @router.get("/{model}")
@@ -47,14 +48,11 @@ def list_pictures(
 
 
 @router.post("/{model}/pictures", status_code=201)
-def add_picture(request: Request, traced: Traced, image: UploadFile) -> dict[str, Any]:
+async def add_picture(request: Request, traced: Traced) -> dict[str, Any]:
     """A visitor's picture file -> the reference by which every model knows it, for as long as it is remembered."""
-    content = image.file.read(LARGEST_UPLOAD + 1)
-    if len(content) > LARGEST_UPLOAD:
-        raise Problem(413, "too_large", f"the picture file is larger than {LARGEST_UPLOAD:,} bytes; scale it down")
-    served = models(request)
-    ways = [traced.run.checkpoint["picture"], *(served.get(name).run.checkpoint["picture"] for name in served.names)]
-    return {"ref": desk(request).uploads.add(content, ways), "label": None}
+    (content,) = await read_files(request, 1)
+    ways = [traced.run.checkpoint["picture"], *(one.run.checkpoint["picture"] for one in models(request).ready)]
+    return {"ref": await run_in_threadpool(desk(request).uploads.add, content, ways), "label": None}
 
 
 @router.get("/{model}/picture", response_class=Response)
