@@ -2,12 +2,15 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from convscope.service.models import Models, Served
 from convscope.service.trace.cache import Cache
 from convscope.service.trace.tracer import Tracer
+from convscope.service.trace.turns import Turns
 from convscope.service.trace.uploads import Uploads
 
 MEMORY = 256 * 2**20  # bytes of passes, gradients and maps, of all models together
@@ -20,7 +23,7 @@ class Desk:
     """The tracers of one application, made when a model is first asked about; safe for threads."""
 
     def __init__(self) -> None:
-        self.uploads = Uploads()
+        self.uploads, self.turns = Uploads(), Turns()
         self._cache = Cache(MEMORY)
         self._tracers: OrderedDict[str, Tracer] = OrderedDict()
         self._lock = threading.Lock()
@@ -56,3 +59,12 @@ def models(request: Request) -> Models:
 def tracer(request: Request, model: str) -> Tracer:
     """The tracer of the model in the request's path."""
     return desk(request).tracer(models(request).get(model))
+
+
+async def turn(request: Request) -> AsyncIterator[None]:
+    """For a route that computes: its place among those that do."""
+    async with desk(request).turns.turn():
+        yield
+
+
+Traced = Annotated[Tracer, Depends(tracer)]

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from convscope.service.trace import export, reads
+from convscope.service.trace import arrivals, export, reads
 
 router = APIRouter(prefix="/v1/trace", tags=["trace"])
 router.include_router(reads.router)
+router.include_router(arrivals.router)
 router.include_router(export.router)
