@@ -2,24 +2,28 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
-from convscope.service.defaults import SETTINGS
 from convscope.service.models import Models, Served
 from convscope.service.trace.cache import Cache
 from convscope.service.trace.tracer import Tracer
+from convscope.service.trace.turns import Turns
 from convscope.service.trace.uploads import Uploads
 
 MEMORY = 256 * 2**20  # bytes of passes, gradients and maps, of all models together
 MOST = 8  # tracers, each with the pictures of its gallery
 
+_LOCK = threading.Lock()
+
 
 class Desk:
     """The tracers of one application, made when a model is first asked about; safe for threads."""
 
-    def __init__(self, max_pixels: int = SETTINGS["pixels"].default) -> None:
-        self.uploads = Uploads(max_pixels)
+    def __init__(self) -> None:
+        self.uploads, self.turns = Uploads(), Turns()
         self._cache = Cache(MEMORY)
         self._tracers: OrderedDict[str, Tracer] = OrderedDict()
         self._lock = threading.Lock()
@@ -38,7 +42,11 @@ class Desk:
 
 def desk(request: Request) -> Desk:
     """The application's desk."""
-    found: Desk = request.app.state.trace_desk
+    state = request.app.state
+    with _LOCK:
+        if not hasattr(state, "trace_desk"):
+            state.trace_desk = Desk()
+        found: Desk = state.trace_desk
     return found
 
 
@@ -51,3 +59,12 @@ def models(request: Request) -> Models:
 def tracer(request: Request, model: str) -> Tracer:
     """The tracer of the model in the request's path."""
     return desk(request).tracer(models(request).get(model))
+
+
+async def turn(request: Request) -> AsyncIterator[None]:
+    """For a route that computes: its place among those that do."""
+    async with desk(request).turns.turn():
+        yield
+
+
+Traced = Annotated[Tracer, Depends(tracer)]

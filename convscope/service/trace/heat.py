@@ -45,8 +45,8 @@ class Heat:
         }
 
     def overlay(self, pixels: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
-        """The picture with the heat laid over it, as `convscope explain` draws it, (C, H', W')."""
-        return overlay(pixels, self.found.heatmaps(display_size(*self.size))[0], alpha).transpose(2, 0, 1)
+        """The picture with the heat laid over it, as `convscope explain` draws it, (H', W', 3)."""
+        return overlay(pixels, self.found.heatmaps(display_size(*self.size))[0], alpha)
 
 
 def make_heat(model: nn.Module, x: Tensor, method: str, layer: str | None, target: int | None) -> Heat:

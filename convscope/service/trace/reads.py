@@ -4,29 +4,24 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from convscope.pictures import encode_png
 from convscope.service.problems import Problem
-from convscope.service.trace.desk import desk, models, tracer
+from convscope.service.trace.desk import Traced, models, turn
 from convscope.service.trace.passes import Mode
 from convscope.service.trace.raw import raw
 from convscope.service.trace.receptive import receptive_box
 from convscope.service.trace.summary import model_row, model_summary
-from convscope.service.trace.tracer import Tracer
-from convscope.service.uploads import read_files
 
 MOST_PICTURES = 200
 
-router = APIRouter()
-Traced = Annotated[Tracer, Depends(tracer)]
+router = APIRouter(dependencies=[Depends(turn)])
 
 
 @router.get("/models")
 def list_models(request: Request) -> dict[str, Any]:
     """What can be traced."""
-    served = models(request)
-    return {"models": [model_row(one) for one in served.ready]}
+    return {"models": [model_row(served) for served in models(request).ready]}
 
 
 @router.get("/{model}")
@@ -47,20 +42,12 @@ def list_pictures(
     return traced.page(source, start, count, mistakes)
 
 
-@router.post("/{model}/pictures", status_code=201)
-async def add_picture(request: Request, traced: Traced) -> dict[str, Any]:
-    """A visitor's picture file -> the reference by which every model knows it, for as long as it is remembered."""
-    (content,) = await read_files(request, 1)
-    ways = [traced.run.checkpoint["picture"], *(one.run.checkpoint["picture"] for one in models(request).ready)]
-    return {"ref": await run_in_threadpool(desk(request).uploads.add, content, ways), "label": None}
-
-
 @router.get("/{model}/picture", response_class=Response)
 def read_picture(traced: Traced, img: str) -> Response:
     """The PNG of a picture as the model sees it; its class, percent-encoded, in a header where it is known."""
     picture = traced.gallery.picture(img)
     label = {} if picture.label is None else {"X-Label": quote(traced.run.classes[picture.label])}
-    return Response(encode_png(picture.pixels), media_type="image/png", headers=label)
+    return Response(picture.png, media_type="image/png", headers=label)
 
 
 @router.get("/{model}/run")

@@ -1,11 +1,10 @@
 """All routes of the trace, under one prefix."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from convscope.service.trace import export, reads
-from convscope.service.trace.turns import turn
+from convscope.service.trace import arrivals, export, reads
 
-# the page's own, not part of the API that others build on
-router = APIRouter(prefix="/v1/trace", include_in_schema=False, dependencies=[Depends(turn)])
+router = APIRouter(prefix="/v1/trace", tags=["trace"])
 router.include_router(reads.router)
+router.include_router(arrivals.router)
 router.include_router(export.router)

@@ -1,39 +1,32 @@
-"""Requests of pages in; a few of them at a time computing, others waiting, and whoever comes too late refused."""
+"""Questions in, a few at a time through: what is computed at once and what waits stays bounded."""
 
 import asyncio
 from collections.abc import AsyncIterator
-
-from fastapi import Request
+from contextlib import asynccontextmanager
 
 from convscope.service.problems import busy
 
-AT_ONCE = 2  # passes of one picture gain little from more threads, and predictions need the cores too
-WAITING = 64  # a page asks for a dozen things at once
+AT_ONCE = 4  # so that a click does not wait for a slow method or for the test set
+WAITING = 64
 
 
 class Turns:
-    """Who computes now; for one event loop."""
+    """Places for questions of one application, in one event loop."""
 
     def __init__(self, at_once: int = AT_ONCE, waiting: int = WAITING) -> None:
-        self._free = asyncio.Semaphore(at_once)
-        self._places = at_once + waiting
+        self._free, self._most, self._waiting = asyncio.Semaphore(at_once), waiting, 0
 
-    async def __aenter__(self) -> None:
-        if self._places == 0:
-            raise busy("questions of pages")
-        self._places -= 1
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Inside, the question may compute; a 429 where too many wait for that."""
+        if self._waiting >= self._most:
+            raise busy("questions")
+        self._waiting += 1
         try:
             await self._free.acquire()
-        except BaseException:  # the client has gone
-            self._places += 1
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._places += 1
-        self._free.release()
-
-
-async def turn(request: Request) -> AsyncIterator[None]:
-    """A dependency: the route runs when it is its turn; a 429 where too many wait already."""
-    async with request.app.state.trace_turns:
-        yield
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
