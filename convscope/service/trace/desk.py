@@ -1,7 +1,6 @@
 """A request in, the tracer of the model that it names out; and what all tracers of an application share."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,7 +13,6 @@ from convscope.service.trace.turns import Turns
 from convscope.service.trace.uploads import Uploads
 
 MEMORY = 256 * 2**20  # bytes of passes, gradients and maps, of all models together
-MOST = 8  # tracers, each with the pictures of its gallery
 
 _LOCK = threading.Lock()
 
@@ -25,19 +23,16 @@ class Desk:
     def __init__(self) -> None:
         self.uploads, self.turns = Uploads(), Turns()
         self._cache = Cache(MEMORY)
-        self._tracers: OrderedDict[str, Tracer] = OrderedDict()
+        self._tracers: dict[str, Tracer] = {}
         self._lock = threading.Lock()
 
     def tracer(self, served: Served) -> Tracer:
-        """The tracer of these weights under this name; the one used longest ago goes where there are too many."""
-        key = f"{served.sha256} {served.name}"
+        """The tracer of a model; a new one once it has other weights under its name."""
         with self._lock:
-            if key not in self._tracers:
-                self._tracers[key] = Tracer(served, self._cache, self.uploads)
-            self._tracers.move_to_end(key)
-            while len(self._tracers) > MOST:
-                self._tracers.popitem(last=False)
-            return self._tracers[key]
+            found = self._tracers.get(served.name)
+            if found is None or found.served is not served:
+                found = self._tracers[served.name] = Tracer(served, self._cache, self.uploads)
+            return found
 
 
 def desk(request: Request) -> Desk:
