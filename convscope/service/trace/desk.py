@@ -1,27 +1,24 @@
 """A request in, the tracer of the model that it names out; and what all tracers of an application share."""
 
 import threading
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from convscope.service.defaults import SETTINGS
 from convscope.service.models import Models, Served
 from convscope.service.trace.cache import Cache
 from convscope.service.trace.tracer import Tracer
-from convscope.service.trace.turns import Turns
 from convscope.service.trace.uploads import Uploads
 
 MEMORY = 256 * 2**20  # bytes of passes, gradients and maps, of all models together
-
-_LOCK = threading.Lock()
 
 
 class Desk:
     """The tracers of one application, made when a model is first asked about; safe for threads."""
 
-    def __init__(self) -> None:
-        self.uploads, self.turns = Uploads(), Turns()
+    def __init__(self, max_pixels: int = SETTINGS["pixels"].default) -> None:
+        self.uploads = Uploads(max_pixels)
         self._cache = Cache(MEMORY)
         self._tracers: dict[str, Tracer] = {}
         self._lock = threading.Lock()
@@ -37,11 +34,7 @@ class Desk:
 
 def desk(request: Request) -> Desk:
     """The application's desk."""
-    state = request.app.state
-    with _LOCK:
-        if not hasattr(state, "trace_desk"):
-            state.trace_desk = Desk()
-        found: Desk = state.trace_desk
+    found: Desk = request.app.state.trace_desk
     return found
 
 
@@ -54,12 +47,6 @@ def models(request: Request) -> Models:
 def tracer(request: Request, model: str) -> Tracer:
     """The tracer of the model in the request's path."""
     return desk(request).tracer(models(request).get(model))
-
-
-async def turn(request: Request) -> AsyncIterator[None]:
-    """For a route that computes: its place among those that do."""
-    async with desk(request).turns.turn():
-        yield
 
 
 Traced = Annotated[Tracer, Depends(tracer)]

@@ -46,8 +46,8 @@ class Heat:
         }
 
     def overlay(self, pixels: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
-        """The picture with the heat laid over it, as `convscope explain` draws it, (H', W', 3)."""
-        return overlay(pixels, self.found.heatmaps(display_size(*self.size))[0], alpha)
+        """The picture with the heat laid over it, as `convscope explain` draws it, (3, H', W')."""
+        return overlay(pixels, self.found.heatmaps(display_size(*self.size))[0], alpha).transpose(2, 0, 1)
 
 
 def make_heat(

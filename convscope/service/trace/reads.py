@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from convscope.pictures import encode_png
 from convscope.service.problems import Problem
-from convscope.service.trace.desk import Traced, models, turn
+from convscope.service.trace.desk import Traced, models
 from convscope.service.trace.passes import Mode
 from convscope.service.trace.raw import raw
 from convscope.service.trace.receptive import receptive_box
 from convscope.service.trace.summary import model_row, model_summary
+from convscope.service.trace.turns import turn
 
 MOST_PICTURES = 200
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,12 +14,11 @@ import torch
 
 from convscope.models import build_model
 from convscope.runs import Run
-from convscope.service.app import create_app
 from convscope.service.models import Models, Served
-from convscope.service.server import listening, server_of, url_of
 from convscope.service.settings import Settings
 from convscope.service.trace.desk import Desk
 from convscope.service.trace.tracer import Tracer
+from tests.service.conftest import Here
 
 SHAPE = (3, 18, 21)
 CLASSES = ("a", "b", "é c", "d", "e", "f")
@@ -86,15 +84,9 @@ def serve() -> Callable[..., AbstractContextManager[httpx.Client]]:
     @contextmanager
     def running(**runs: Run) -> Iterator[httpx.Client]:
         models = Models([Served(name, f"{n:064x}", run) for n, (name, run) in enumerate(runs.items())])
-        server, listener = server_of(create_app(Settings(), models), Settings()), listening("127.0.0.1", 0)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            with httpx.Client(base_url=f"{url_of(listener)}/v1/trace", timeout=60, trust_env=False) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
+        with Here(Settings(), models) as here:
+            here.client.base_url = here.client.base_url.join("/v1/trace")
+            yield here.client
 
     return running
 
