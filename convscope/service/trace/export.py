@@ -4,8 +4,9 @@ import re
 
 from fastapi import APIRouter, Depends, Response
 
-from convscope.service.trace.desk import Traced, turn
+from convscope.service.trace.desk import Traced
 from convscope.service.trace.page import whole_page
+from convscope.service.trace.turns import turn
 from convscope.service.trace.walk import Route, collect
 
 router = APIRouter(dependencies=[Depends(turn)])

@@ -30,7 +30,7 @@ class Picture:
     @property
     def png(self) -> bytes:
         """The content of a PNG file of it."""
-        return picture_png(self.pixels)
+        return encode_png(self.pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +51,6 @@ class Source:
         return Picture(
             f"{self.name}:{index}", self.images[index], None if self.labels is None else int(self.labels[index])
         )
-
-
-def picture_png(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture (C, H, W) as the content of a PNG file."""
-    return encode_png(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
 
 class Gallery:
@@ -98,7 +93,7 @@ class Gallery:
             Problem: 422 for another form; 404 for a picture that is not there, or no longer.
         """
         if re.fullmatch(r"up:[0-9a-f]{16}", ref):
-            return Picture(ref, self._uploads.get(ref, self._run), None)
+            return Picture(ref, self._uploads.get(ref, self._run.checkpoint["picture"]), None)
         found = re.fullmatch(r"([a-z]{1,16}):([0-9]{1,9})", ref)
         if found is None:
             raise Problem(
@@ -115,4 +110,4 @@ class Gallery:
         if pictures.shape == self._run.input_shape:
             return Source(name, pictures.images.copy(), labels)  # a copy, or the training pictures stay in memory too
         how = self._run.checkpoint["picture"]
-        return Source(name, np.stack([prepare(picture_png(image), how) for image in pictures.images]), labels)
+        return Source(name, np.stack([prepare(encode_png(image), how) for image in pictures.images]), labels)

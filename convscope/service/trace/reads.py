@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from convscope.pictures import encode_png
 from convscope.service.problems import Problem
-from convscope.service.trace.desk import Traced, models, turn
+from convscope.service.trace.desk import Traced, models
 from convscope.service.trace.passes import Mode
 from convscope.service.trace.raw import raw
 from convscope.service.trace.receptive import receptive_box
 from convscope.service.trace.summary import model_row, model_summary
+from convscope.service.trace.turns import turn
 
 MOST_PICTURES = 200
 
@@ -70,9 +71,9 @@ def read_tensor(traced: Traced, node: str, name: str) -> Response:
 
 
 @router.get("/{model}/statistics")
-def read_statistics(traced: Traced, img: str, node: str, mates: str = "") -> dict[str, Any]:
+def read_statistics(traced: Traced, img: str, node: str, mates: str = "", edits: str = "") -> dict[str, Any]:
     """What a BatchNorm in train mode sees of a picture and its mates, beside its running statistics."""
-    return traced.statistics(img, node, _mates(mates, "train"))
+    return traced.statistics(img, node, _mates(mates, "train"), traced.edits(edits))
 
 
 @router.get("/{model}/gradient", response_class=Response)
@@ -91,10 +92,15 @@ def read_dead(traced: Traced, node: str) -> dict[str, Any]:
 
 @router.get("/{model}/heatmap")
 def read_heatmap(
-    traced: Traced, img: str, method: str = "grad-cam", layer: str | None = None, target: int | None = None
+    traced: Traced,
+    img: str,
+    method: str = "grad-cam",
+    layer: str | None = None,
+    target: int | None = None,
+    edits: str = "",
 ) -> dict[str, Any]:
     """An explanation: the raw map, the channels' weights where it has them, and the heat at the picture's size."""
-    return traced.heat(img, method, layer, target).as_json()
+    return traced.heat(img, method, layer, target, traced.edits(edits)).as_json()
 
 
 @router.get("/{model}/heatmap.png", response_class=Response)
@@ -104,10 +110,11 @@ def read_overlay(
     method: str = "grad-cam",
     layer: str | None = None,
     target: int | None = None,
+    edits: str = "",
     alpha: Annotated[float, Query(ge=0, le=1)] = 0.65,
 ) -> Response:
     """The same, laid over the picture as `convscope explain` draws it."""
-    heat = traced.heat(img, method, layer, target)
+    heat = traced.heat(img, method, layer, target, traced.edits(edits))
     return Response(encode_png(heat.overlay(traced.gallery.picture(img).pixels, alpha)), media_type="image/png")
 
 

@@ -1,32 +1,39 @@
-"""Questions in, a few at a time through: what is computed at once and what waits stays bounded."""
+"""Requests of pages in; a few of them at a time computing, others waiting, and whoever comes too late refused."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+
+from fastapi import Request
 
 from convscope.service.problems import busy
 
-AT_ONCE = 4  # so that a click does not wait for a slow method or for the test set
-WAITING = 64
+AT_ONCE = 4  # each computes on a core; a click must not wait behind a slow method and the loading of a test set
+WAITING = 64  # a page asks for a dozen things at once
 
 
 class Turns:
-    """Places for questions of one application, in one event loop."""
+    """Who computes now; for one event loop."""
 
     def __init__(self, at_once: int = AT_ONCE, waiting: int = WAITING) -> None:
-        self._free, self._most, self._waiting = asyncio.Semaphore(at_once), waiting, 0
+        self._free = asyncio.Semaphore(at_once)
+        self._places = at_once + waiting
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Inside, the question may compute; a 429 where too many wait for that."""
-        if self._waiting >= self._most:
-            raise busy("questions")
-        self._waiting += 1
+    async def __aenter__(self) -> None:
+        if self._places == 0:
+            raise busy("questions of pages")
+        self._places -= 1
         try:
             await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()
+        except BaseException:  # the client has gone
+            self._places += 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places += 1
+        self._free.release()
+
+
+async def turn(request: Request) -> AsyncIterator[None]:
+    """A dependency: the route runs when it is its turn; a 429 where too many wait already."""
+    async with request.app.state.trace_turns:
+        yield

@@ -18,7 +18,6 @@ from convscope.runs import Run
 from convscope.service.models import Served
 from convscope.service.trace import uploads
 from convscope.service.trace.desk import Desk
-from convscope.service.trace.uploads import way_of
 from tests.service.pictures import encoded, noise
 
 Raw = Callable[[httpx.Response], np.ndarray]
@@ -187,11 +186,11 @@ def test_a_batch_of_one_value_a_channel_has_no_statistics(serve: Callable, wrap:
 
 
 def test_the_picture_uploaded_first_is_forgotten_first(digits_run: Run) -> None:
-    desk, prepared = Desk(), {way_of(digits_run): np.zeros((1, 8, 8), np.uint8)}
-    refs = [desk.uploads.add(bytes([seed]), prepared) for seed in range(uploads.MOST)]
+    desk, ways = Desk(), [digits_run.checkpoint["picture"]]
+    refs = [desk.uploads.add(encoded(noise(seed, (2, 3, 3))), ways) for seed in range(uploads.MOST)]
     gallery = desk.tracer(Served("digits", "0", digits_run)).gallery
     gallery.picture(refs[0])  # used, and so the last to go
-    desk.uploads.add(b"one more", prepared)
+    desk.uploads.add(encoded(noise(999, (2, 3, 3))), ways)
     assert gallery.picture(refs[0]).pixels.shape == (1, 8, 8)
     with pytest.raises(Exception, match="upload it again"):
         gallery.picture(refs[1])
