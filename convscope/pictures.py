@@ -40,7 +40,13 @@ Mode = Literal["L", "RGB"]
 Crop = Literal["resize", "center"]
 
 
-def read_picture(source: Path | bytes, mode: Mode, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_picture(
+    source: Path | bytes,
+    mode: Mode,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
+    min_side: int = 1,
+) -> NDArray[np.uint8]:
     """Decode a PNG, JPEG, WebP, BMP or GIF (its first frame) as people see it.
 
     Turned upright as its EXIF orientation says. What is transparent lies on white, as on paper or on a page.
@@ -50,12 +56,14 @@ def read_picture(source: Path | bytes, mode: Mode, max_pixels: int = MAX_PIXELS)
         source: a file, or the content of one.
         mode: "L" for one grey channel, "RGB" for three.
         max_pixels: refused above, before a pixel is decoded: a small file can claim a huge picture.
+        formats: which of `FORMATS` are accepted; no decoder of another is ever tried.
+        min_side: pixels that a picture must have in height and width.
 
     Returns:
         uint8, (C, H, W), C is 1 or 3.
 
     Raises:
-        DataError: no such file, not one of these formats, cut off, broken or too large; names the file.
+        DataError: no such file, not one of the formats, cut off, broken or too large; names the file.
     """
     if mode not in ("L", "RGB"):
         raise ValueError(f"mode must be 'L' or 'RGB', got {mode!r}")
@@ -63,15 +71,18 @@ def read_picture(source: Path | bytes, mode: Mode, max_pixels: int = MAX_PIXELS)
     try:
         if not isinstance(source, bytes) and not source.is_file():
             raise DataError(f"{name}: {'not a file' if source.exists() else 'no such file'}")
-        with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with _open(io.BytesIO(source) if isinstance(source, bytes) else source, formats) as image:
             if image.width * image.height > max_pixels:
                 came = f"{image.width} × {image.height} pixels"
                 raise DataError(f"{name}: {came}, at most {max_pixels:,} are accepted; scale it down")
+            if min(image.size) < min_side:
+                came = f"{image.width} × {image.height} pixels"
+                raise DataError(f"{name}: {came}, at least {min_side} × {min_side} are needed to see anything")
             array = np.asarray(_flatten(_upright(image), mode))  # (H, W) or (H, W, 3)
     except Image.DecompressionBombError:  # Pillow's own limit, some way above
         raise DataError(f"{name}: more than the {max_pixels:,} pixels that are accepted; scale it down") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name}: not a picture in one of the formats {', '.join(FORMATS)}") from None
+        raise DataError(f"{name}: not a picture in one of the formats {', '.join(formats)}") from None
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno:  # the system's own errors have a number, Pillow's have none
             raise DataError(f"{name}: cannot be read ({error.strerror})") from None
@@ -104,7 +115,7 @@ def fit_picture(array: NDArray[np.uint8], size: tuple[int, int], crop: Crop) -> 
         raise ValueError(f"size must be (height, width) of at least 1 pixel, got {tuple(size)}")
     if array.shape[1:] == (height, width):
         return array
-    image = Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+    image = _image(array)
     box = (0.0, 0.0, float(image.width), float(image.height))  # left, top, right, bottom
     if crop == "center":
         scale = max(height / image.height, width / image.width)
@@ -113,8 +124,17 @@ def fit_picture(array: NDArray[np.uint8], size: tuple[int, int], crop: Crop) -> 
     return _channels_first(np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box)))
 
 
-def prepare(source: Path | bytes, picture: Mapping[str, Any]) -> NDArray[np.uint8]:
+def prepare(
+    source: Path | bytes,
+    picture: Mapping[str, Any],
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
+    min_side: int = 1,
+) -> NDArray[np.uint8]:
     """Read a picture the way a checkpoint's `picture` says: its `size` (H, W), `mode` and `crop`.
+
+    Args:
+        max_pixels: as in `read_picture`, and so `formats` and `min_side`.
 
     Returns:
         uint8, (C, H, W), ready for `preprocess` as a batch of one.
@@ -129,15 +149,27 @@ def prepare(source: Path | bytes, picture: Mapping[str, Any]) -> NDArray[np.uint
             "mode": "L" | "RGB" as mode,
             "crop": "resize" | "center" as crop,
         }:
-            return fit_picture(read_picture(source, mode), (height, width), crop)
+            return fit_picture(read_picture(source, mode, max_pixels, formats, min_side), (height, width), crop)
     raise ValueError(f"expected picture as size (H, W), mode 'L' or 'RGB', crop {CROPS}, got {dict(picture)}")
 
 
-def _open(source: io.BytesIO | Path) -> Image.Image:
+def encode_png(array: NDArray[np.uint8]) -> bytes:
+    """The PNG of a picture, uint8 (C, H, W), C of 1 or 3; nothing is lost."""
+    buffer = io.BytesIO()
+    _image(array).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _image(array: NDArray[np.uint8]) -> Image.Image:
+    """A picture (C, H, W) as Pillow holds it."""
+    return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+
+
+def _open(source: io.BytesIO | Path, formats: tuple[str, ...]) -> Image.Image:
     """The picture, its header alone read; without Pillow's warning of a size that is refused next, in one line."""
     with WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(source, formats=FORMATS)
+        return Image.open(source, formats=formats)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convscope.errors import ConvscopeError, DataError
 from convscope.pictures import prepare
@@ -72,8 +73,13 @@ def predict_each(run: Run, images: Sequence[Path | str], top: int = 3) -> Iterat
         except DataError as error:
             yield Unreadable(str(path), str(error))
             continue
-        row = run.probabilities(picture[None])[0]  # (K,)
+        row = run.probabilities(picture[None])[0]
         if not np.isfinite(row).all():
             raise ConvscopeError(f"the network in {run.name} gives no numbers (NaN); `convscope doctor {run.name}`")
-        best = np.argsort(-row, kind="stable")[:top]
-        yield Prediction(str(path), tuple(Choice(run.classes[k], int(k), float(row[k])) for k in best))
+        yield Prediction(str(path), choices(run.classes, row, top))
+
+
+def choices(classes: Sequence[str], row: NDArray[np.float64], top: int) -> tuple[Choice, ...]:
+    """The `top` most probable classes of one picture, at most all, from its probabilities (K,)."""
+    best = np.argsort(-row, kind="stable")[:top]
+    return tuple(Choice(classes[k], int(k), float(row[k])) for k in best)

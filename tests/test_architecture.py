@@ -17,7 +17,7 @@ ROWS = [
     {"runs"},
     {"training", "evaluate", "predict", "proof"},
     {"planted"},
-    {"train", "verify", "views", "doctor", "export", "audit"},
+    {"train", "verify", "views", "doctor", "export", "audit", "service"},
     {"smoke"},
     {"cli"},
     {"__init__", "__main__"},

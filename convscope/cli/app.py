@@ -13,6 +13,7 @@ from convscope.cli.explain import explain
 from convscope.cli.export import export
 from convscope.cli.look import look
 from convscope.cli.options import DataDir, Json, RunFolder
+from convscope.cli.serve import serve
 from convscope.errors import UsageError
 
 app = typer.Typer(
@@ -216,6 +217,7 @@ def doctor(
 
 
 app.command()(export)
+app.command()(serve)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.config import RunConfig, make_config
-from convscope.errors import ConvscopeError
+from convscope.errors import ConvscopeError, UsageError
 from convscope.preprocess import preprocess
 from convscope.runs.artifacts import METRICS, RESULTS, unreadable, weights_of
 from convscope.runs.checkpoint import load_checkpoint, rebuild_model
@@ -53,6 +53,19 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the logits."""
         return tuple(self.checkpoint["classes"])
+
+    def class_number(self, name: str) -> int:
+        """A class by its name, in whatever case if that leaves one, or by its number in digits."""
+        if name in self.classes:
+            return self.classes.index(name)
+        if name.isdecimal() and int(name) < len(self.classes):
+            return int(name)
+        alike = [k for k, own in enumerate(self.classes) if own.casefold() == name.casefold()]
+        if len(alike) == 1:
+            return alike[0]
+        raise UsageError(
+            f"unknown class {name!r}; choose from {', '.join(self.classes)} or 0 to {len(self.classes) - 1}"
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

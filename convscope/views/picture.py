@@ -52,14 +52,5 @@ def choose_picture(run: Run, image: Path | None, index: int | None, data_dir: Pa
 
 
 def choose_target(run: Run, target: str | None) -> int | None:
-    """A class by name, in whatever case if that leaves one, or by number; None stays None (the predicted class)."""
-    if target is None:
-        return None
-    if target in run.classes:
-        return run.classes.index(target)
-    if target.isdecimal() and int(target) < len(run.classes):
-        return int(target)
-    alike = [k for k, name in enumerate(run.classes) if name.casefold() == target.casefold()]
-    if len(alike) == 1:
-        return alike[0]
-    raise UsageError(f"unknown class {target!r}; choose from {', '.join(run.classes)} or 0 to {len(run.classes) - 1}")
+    """A class as `Run.class_number` finds it; None stays None (the predicted class)."""
+    return None if target is None else run.class_number(target)

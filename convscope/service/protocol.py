@@ -1,0 +1,83 @@
+"""A connection in, requests out, of those clients that send their headers in time and in measure."""
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from convscope.service.problems import Problem
+
+MAX_HEADERS = 64 * 1024  # bytes from the first of a request to the end of its headers
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which waits for headers forever and collects any number of them."""
+
+    seconds = 10.0  # for the headers of one request
+    most = 1024  # connections
+
+    _timer: asyncio.TimerHandle | None = None
+    _came = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected, if it may."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self._refuse(Problem(503, "busy", "too many connections are open"))
+        else:
+            self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Something came: perhaps the first of a request, perhaps the end of its headers."""
+        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._start_timer()
+        super().data_received(data)
+        if self._timer is not None:
+            self._came += len(data)
+            if self._came > MAX_HEADERS:
+                self._refuse(Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes"))
+
+    def on_headers_complete(self) -> None:
+        """A request has begun."""
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP."""
+        self._refuse(Problem(400, "bad_http", "this is not a valid HTTP request"))
+
+    def _start_timer(self) -> None:
+        self._came = 0
+        self._timer = self.loop.call_later(self.seconds, self._late)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        self._refuse(Problem(408, "header_timeout", f"the headers did not come within {self.seconds:g} s"))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without the application, and close."""
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        body = json.dumps(problem.body(uuid.uuid4().hex)).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        lines = [f"{name}: {value}\r\n".encode() for name, value in (headers | problem.headers).items()]
+        self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body]))
+        self.transport.close()
+
+
+def protocol(seconds: float, connections: int) -> type[Protocol]:
+    """The protocol with these limits, as uvicorn wants it: a class."""
+    limits: dict[str, Any] = {"seconds": seconds, "most": connections}
+    return type("LimitedProtocol", (Protocol,), limits)
