@@ -1,7 +1,7 @@
 /** One number of an activation: the curve, the point on it, the value that went in and the one that came out. */
 
 import { activationCell, derivative } from '../arithmetic.mjs';
-import { h, svg } from '../dom.mjs';
+import { svg } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { facts, hero, panel } from '../parts.mjs';
 import { beside, cellAt, moving } from './cell.mjs';
@@ -9,7 +9,7 @@ import { beside, cellAt, moving } from './cell.mjs';
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { index, id, name } = cellAt(context);
   const x = input.data[index];

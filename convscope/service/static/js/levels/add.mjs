@@ -9,7 +9,7 @@ import { cellAt, moving, row } from './cell.mjs';
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const ids = [node.inputs[0], node.inputs[1] ?? node.inputs[0]]; // x + x has one source
   const [branch, shortcut, output] = await Promise.all([...ids, node.id].map((from) => api.output(img, from)));
   const { index, id, name } = cellAt(context);

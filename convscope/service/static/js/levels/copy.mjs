@@ -8,7 +8,7 @@ import { beside, cellAt, moving, still, titleOf } from './cell.mjs';
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { index, id, name } = cellAt(context);
   const from = [];

@@ -20,7 +20,7 @@ const FORMULAS = /** @type {Record<string, string>} */ ({
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, graph, place } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const method = graph.methods.find(({ name }) => name === place.method) ?? graph.methods[0];
   const { index: predicted } = await api.run(img);
   const asked = { img, method: method.name, target: place.target ?? predicted, ...(method.needs_layer ? { layer: place.layer ?? graph.cam_layer } : {}) };

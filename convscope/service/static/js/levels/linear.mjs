@@ -11,16 +11,16 @@ import { siblings } from './locator.mjs';
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, graph } = context;
-  const img = /** @type {string} */ (place.img), o = place.c ?? 0;
+  const img = place.img, o = place.c ?? 0;
   const [output, input, weight, bias] = await Promise.all([
     api.output(img, node.id), api.output(img, node.inputs[0]), api.tensor(node.id, 'weight'), node.tensors.bias ? api.tensor(node.id, 'bias') : null,
   ]);
   if (o >= output.shape[0]) throw new Error(`${node.id} gives ${output.shape[0]} numbers: it has no number ${o}`);
   const value = output.data[o], result = linearCell(input, weight, bias, o);
-  const scales = { input: scaleOf(input.data), weight: scaleOf(result.terms.map((/** @type {any} */ t) => t.weight)), product: scaleOf(result.terms.map((/** @type {any} */ t) => t.product)) };
+  const scales = { input: scaleOf(input.data), weight: scaleOf(result.terms.map((t) => t.weight)), product: scaleOf(result.terms.map((t) => t.product)) };
   const from = placeOf(graph, node);
-  const chip = (/** @type {number} */ v, /** @type {number} */ scale) => h('span.value', { style: { background: css(v, scale), color: ink(v, scale) } }, num(v, { places: 3 }));
-  const terms = result.terms.map((/** @type {any} */ t) => ({ key: t.c, value: t.product, cells: () => [
+  const chip = (v, scale) => h('span.value', { style: { background: css(v, scale), color: ink(v, scale) } }, num(v, { places: 3 }));
+  const terms = result.terms.map((t) => ({ key: t.c, value: t.product, cells: () => [
     from(t.c), h('span.trio', {}, chip(t.input, scales.input), '×', chip(t.weight, scales.weight)),
   ] }));
   host.append(
@@ -35,7 +35,7 @@ export async function show(host, context) {
 
 /** Names the place that a feature had before it was flattened. @param {import('../api.mjs').Graph} graph @param {any} node @returns {(i: number) => string} */
 function placeOf(graph, node) {
-  const find = (/** @type {string} */ id) => graph.nodes.find((n) => n.id === id);
+  const find = (id) => graph.nodes.find((n) => n.id === id);
   let before = find(node.inputs[0]);
   while (before && (before.kind === 'dropout' || before.kind === 'flatten') && before.shape.length === 1) before = find(before.inputs[0]);
   if (before?.shape.length !== 3) return (i) => `number ${i}`;

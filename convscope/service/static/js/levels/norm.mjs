@@ -14,7 +14,6 @@ const OFFERED = 12; // pictures to choose mates from
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
   const mode = place.mode === 'train' ? 'train' : 'eval';
   const { cell: [c], index, id, name } = cellAt(context);
   const held = async (tensor, otherwise) => tensor in node.tensors ? (await api.tensor(node.id, tensor)).data[c] : otherwise;
@@ -49,7 +48,7 @@ export async function show(host, context) {
 
 /** What one of the two ways starts from. @param {Context} context @param {any} how @param {any} [statistics] */
 async function column({ api, node, place }, how, statistics) {
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output, found] = await Promise.all([api.output(img, node.inputs[0], how), api.output(img, node.id, how),
     statistics ? null : api.statistics(img, node.id, place.mates)]);
   const c = place.c ?? 0;

@@ -14,7 +14,7 @@ import { locator, siblings } from './locator.mjs';
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, announce } = context;
-  const img = /** @type {string} */ (place.img), cell = /** @type {[number, number, number]} */ ([place.c, place.y, place.x]);
+  const img = place.img, cell = /** @type {[number, number, number]} */ ([place.c, place.y, place.x]);
   const [output, input, weight, bias] = await Promise.all([
     api.output(img, node.id), api.output(img, node.inputs[0]), api.tensor(node.id, 'weight'), node.tensors.bias ? api.tensor(node.id, 'bias') : null,
   ]);
@@ -28,7 +28,7 @@ export async function show(host, context) {
   const pScale = scaleOf(result.terms.map((t) => t.product));
   const pieces = Array.from({ length: inside }, (_, k) => result.terms.slice(k * size, (k + 1) * size));
 
-  const tiny = (/** @type {number[]} */ data, /** @type {number} */ scale) => {
+  const tiny = (data, scale) => {
     const canvas = h('canvas.pixels.patch', { 'aria-hidden': 'true', style: { '--ratio': kw / kh } });
     paint(canvas, data, kh, kw, scale);
     return canvas;
@@ -42,7 +42,7 @@ export async function show(host, context) {
   const detail = h('.detail');
   const select = (/** @type {{key: number, value: number}} */ { key, value: part }, quiet = false) => {
     const piece = pieces[key - first];
-    const table = (/** @type {string} */ name, /** @type {number[]} */ data, /** @type {number} */ scale, /** @type {string} */ caption) =>
+    const table = (name, data, scale, caption) =>
       h('.table-of', {}, numberTable({ data, rows: kh, cols: kw, scale, caption, outside: name === 'weight' ? undefined : (r, s) => piece[r * kw + s].padded }));
     const padded = piece.some((t) => t.padded);
     detail.replaceChildren(h('.maps', { tabindex: 0, role: 'group', 'aria-label': `channel ${key}: patch times kernel` },

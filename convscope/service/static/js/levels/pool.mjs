@@ -13,7 +13,7 @@ const TABLE = 8; // rows and columns of the largest window shown as numbers
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { cell: [c, i = 0, j = 0], index, id, name } = cellAt(context);
   const cell = poolCell(input, node, [c, i, j]);
