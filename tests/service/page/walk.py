@@ -26,11 +26,10 @@ class Shown:
 
 
 class Walk:
-    """One reader of the page."""
+    """The way of a reader from number to number, on one page."""
 
     def __init__(self, page: Page, site: str) -> None:
         self.page, self._site = page, site
-        page.goto(f"{site}/#")
 
     def graph(self, model: str) -> dict[str, Any]:
         """The network as the page has it."""

@@ -6,7 +6,7 @@ import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
 import { hero, panel } from '../parts.mjs';
-import { cellAt, check, moving, row, still, titleOf } from './cell.mjs';
+import { beside, cellAt, check, moving, row, still, titleOf } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
@@ -23,12 +23,11 @@ export async function show(host, context) {
   const sum = arriving.length ? arriving.reduce((all, part) => all + (part.found?.sum ?? NaN), 0) : Number(cell[0] === target);
   const bound = arriving.reduce((all, part) => all + (part.found?.bound ?? NaN), 0) + (arriving.length > 1 ? arriving.length * 2 ** -24 * arriving.reduce((all, part) => all + Math.abs(part.found?.sum ?? 0), 0) : 0);
   host.append(
-    hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`),
+    beside(hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`), moving(context, gradient, 'gradient', `the gradient of ${node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'}`)),
     h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (event) => go({ target: Number(event.target.value) }, { replace: true }) },
       graph.classes.map((text, k) => h('option', { value: k, selected: k === target }, text)))),
     panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
-    ...await shares(context, gradient, target),
-    panel(context, 'maps', 'The gradient of this layer’s output', row(moving(context, gradient, 'gradient', node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'))));
+    ...await shares(context, gradient, target));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
 }
 

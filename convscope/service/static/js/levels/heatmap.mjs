@@ -41,7 +41,7 @@ export async function show(host, context) {
   const value = found.map[y * width + x];
   const at = `${found.method}:map:${y},${x}`, name = `the map at ${y}, ${x}, for ${graph.classes[found.target]}`;
   host.append(
-    h('.heat-top', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
+    h('.beside', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
       h('p.note', {}, 'The server’s number. This method runs the network many times or decomposes its features: its map is shown, not computed again.')),
     await overlay(api, asked, graph.classes[found.target])),
     ...(found.evidence === 'none' ? [h('p.problem', { role: 'status' }, `Nothing here argues for ${graph.classes[found.target]}: no value of the map is positive, so the heatmap is empty.`)] : []),
