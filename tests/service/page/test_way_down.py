@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from convscope.data import load
 from tests.service.page.reader import Reader
 
 PIXEL = "#img=digits:5&layer=stem.conv&c=3&y=2&x=0"
@@ -53,6 +54,16 @@ def test_all_the_way_down_and_up_by_keyboard(reader: Reader) -> None:
     for level in ("channel", "layer", "graph"):
         reader.press("Escape")
         reader.level(level)
+
+
+def test_a_number_of_the_patch_leads_on_to_the_byte(reader: Reader) -> None:
+    reader.go("#img=digits:5&layer=stem.conv&c=3&y=2&x=4").level("pixel")
+    reader.page.locator("#patch-1-1").focus()
+    reader.press("ArrowUp", "Enter")
+    focus = reader.level("input").locator("#focus")
+    expect(focus).to_have_attribute("data-cell", "input:0,1,4")
+    byte = int(load("digits")[1].images[5, 0, 1, 4])
+    expect(reader.page.locator("#panel-byte")).to_contain_text(f"the byte {byte} of grey")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ export function h(tag, attributes = {}, ...children) {
 /** @param {string} tag @param {Record<string, any>} [attributes] @param {...any} children @returns {any} */
 export const svg = (tag, attributes = {}, ...children) => h(`svg:${tag}`, attributes, ...children);
 
+/** @param {string} id @returns {any} the element, which index.html or a level holds */
+export const byId = (id) => document.getElementById(id);
+
 /** Put new children in, with the focus on what has the same id as before. @param {Element} box @param {...any} children */
 export function swapChildren(box, ...children) {
   const id = box.contains(document.activeElement) ? document.activeElement?.id : '';

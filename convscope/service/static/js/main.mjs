@@ -3,7 +3,7 @@
 import { api, key, models as served, ServerError } from './api.mjs';
 import * as colour from './colour.mjs';
 import { compare } from './compare.mjs';
-import { h } from './dom.mjs';
+import { byId, h } from './dom.mjs';
 import { digits } from './format.mjs';
 import { notice } from './edits.mjs';
 import { listen, open } from './gallery.mjs';
@@ -26,8 +26,8 @@ const PIXEL = {
   globalmax: 'pool', globalavg: 'pool', input: 'input', flatten: 'copy', dropout: 'copy',
 };
 
-const main = /** @type {HTMLElement} */ (document.getElementById('main'));
-const live = /** @type {HTMLElement} */ (document.getElementById('live'));
+const main = byId('main');
+const live = byId('live');
 /** @type {Place} */
 let place = parse(location.hash || walk?.place || '');
 /** @type {AbortController} */
@@ -62,7 +62,7 @@ async function render() {
   digits.all = place.digits === 'all';
   try {
     const { models } = await served();
-    const name = models.some((m) => m.name === place.model) ? /** @type {string} */ (place.model) : models[0].name;
+    const name = models.some((m) => m.name === place.model) ? place.model ?? '' : models[0].name;
     const ask = api(name, place.edits, signal);
     const graph = await ask.graph();
     if (signal.aborted) return;

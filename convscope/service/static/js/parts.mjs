@@ -21,7 +21,7 @@ export function hero({ value, sum, bound }, cell, name) {
         holds ? ` ✓ within ${power(bound)}` : ` ✗ beyond ${power(bound)}`)))));
 }
 
-/** @param {[string, any][]} rows */
+/** @param {any[][]} rows each a name and a value */
 export const facts = (rows) => h('dl.facts', {}, rows.map(([k, v]) => h('div', {}, h('dt', {}, k), h('dd', {}, v))));
 
 /** The signed scale with its ends. @param {number} scale @param {string} [what] */
@@ -41,7 +41,7 @@ export function panel(context, id, title, ...children) {
 }
 
 /**
- * One of several choices. @param {string} label @param {[string, any][]} choices value and text
+ * One of several choices. @param {string} label @param {any[][]} choices value and text
  * @param {string | number | undefined} chosen @param {(value: string) => void} pick
  */
 export const chips = (label, choices, chosen, pick) => h('.chips', { role: 'group', 'aria-label': label },

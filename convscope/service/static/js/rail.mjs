@@ -1,7 +1,7 @@
 /** Model and picture in; beside every level, the picture as the network sees it and what the network says, out. */
 
 import { verdict } from './compare.mjs';
-import { h, svg, swapChildren } from './dom.mjs';
+import { byId, h, svg, swapChildren } from './dom.mjs';
 import { percent } from './format.mjs';
 import { open } from './gallery.mjs';
 import { nextMistake } from './mistakes.mjs';
@@ -17,7 +17,7 @@ let drawn = '';
  */
 export function rail(context) {
   const { api, graph, place } = context;
-  const aside = /** @type {HTMLElement} */ (document.getElementById('rail'));
+  const aside = byId('rail');
   const state = [graph.sha256, place.img, place.edits, place.compare, place.target].join(' ');
   if (drawn !== state) {
     drawn = state;

@@ -1,6 +1,6 @@
 /** The place in, the page's frame out: header with the choice of model, the way down, help, the question for a key. */
 
-import { h } from './dom.mjs';
+import { byId, h } from './dom.mjs';
 import { levelOf, link } from './place.mjs';
 import { save, walk } from './walk.mjs';
 
@@ -23,7 +23,7 @@ let current;
 export function header(context, models) {
   const { place, go } = context;
   current = context;
-  const top = /** @type {HTMLElement} */ (document.getElementById('top'));
+  const top = byId('top');
   const state = JSON.stringify([models, place.model, place.digits, place.compare]);
   if (top.dataset.state === state) return;
   top.dataset.state = state;
@@ -72,7 +72,7 @@ export function trail({ place, node, go, graph }) {
   if (old?.contains(document.activeElement)) {
     const id = document.activeElement?.id;
     old.replaceWith(fresh);
-    if (id) document.getElementById(id)?.focus();
+    if (id) byId(id)?.focus();
   } else if (old) old.replaceWith(fresh);
   else document.querySelector('#top')?.after(fresh);
 }

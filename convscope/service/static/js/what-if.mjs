@@ -13,11 +13,11 @@ export function whatIf({ input, weight, bias, settings, cell: [o, y, x], value, 
   const now = { stride: own.stride[0], padding: own.padding[0], dilation: own.dilation[0] };
   const first = { ...now }, least = { stride: 1, padding: 0, dilation: 1 };
   const result = h('div', {});
-  const outputs = /** @type {Record<string, HTMLElement>} */ ({});
+  const outputs = {};
   const draw = () => {
     const size = [0, 1].map((axis) => Math.floor((input.shape[1 + axis] + 2 * now.padding - now.dilation * (own.kernel[axis] - 1) - 1) / now.stride) + 1);
-    const same = Object.keys(first).every((k) => /** @type {any} */ (now)[k] === /** @type {any} */ (first)[k]);
-    for (const [k, output] of Object.entries(outputs)) output.textContent = String(/** @type {any} */ (now)[k]);
+    const same = Object.keys(first).every((k) => now[k] === first[k]);
+    for (const [k, output] of Object.entries(outputs)) output.textContent = String(now[k]);
     if (same) result.replaceChildren(h('p.note', {}, 'As the model has it. Step one of them to see what this cell would be.'));
     else if (Math.min(...size) < 1) result.replaceChildren(h('p.problem', {}, 'No output would be left: the kernel reaches further than picture and padding.'));
     else {
@@ -38,7 +38,7 @@ export function whatIf({ input, weight, bias, settings, cell: [o, y, x], value, 
       h('button.quiet-button', { id: `${name}-less`, type: 'button', 'aria-label': `less ${name}`, onclick: () => step(-1) }, '−'), outputs[name],
       h('button.quiet-button', { id: `${name}-more`, type: 'button', 'aria-label': `more ${name}`, onclick: () => step(1) }, '+'));
   };
-  const element = h('.what-if', {}, h('.steppers', {}, ['stride', 'padding', 'dilation'].map((name) => stepper(/** @type {any} */ (name)))), result);
+  const element = h('.what-if', {}, h('.steppers', {}, ['stride', 'padding', 'dilation'].map((name) => stepper(name))), result);
   draw();
   return element;
 }

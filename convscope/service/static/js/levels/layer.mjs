@@ -16,10 +16,10 @@ const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'm
 export function heading({ node, graph }, title, ...more) {
   const before = node.inputs.map((id) => graph.nodes.find((n) => n.id === id)).filter(Boolean);
   return h('header', {}, h('p.eyebrow', {}, what(node)), h('h1', {}, title), h('p.lead', {}, how(node)), facts([
-    ...(before.length ? [/** @type {[string, any]} */ (['takes', before.map((n) => dims(n.shape)).join(' and ')])] : []),
+    ...(before.length ? [['takes', before.map((n) => dims(n.shape)).join(' and ')]] : []),
     ['gives', dims(node.shape)],
-    ...Object.entries(node.tensors).map(([name, shape]) => /** @type {[string, any]} */ ([name.replace('_', ' '), dims(/** @type {number[]} */ (shape))])),
-    ...(node.multiply_adds ? [/** @type {[string, any]} */ (['multiply-adds', short(node.multiply_adds)])] : []),
+    ...Object.entries(node.tensors).map(([name, shape]) => [name.replace('_', ' '), dims(shape)]),
+    ...(node.multiply_adds ? [['multiply-adds', short(node.multiply_adds)]] : []),
   ]), more);
 }
 
@@ -35,7 +35,7 @@ export async function show(host, context) {
     return { c, most, mean: sum / size };
   });
   const pins = new Set((place.pin ?? '').split(',').filter(Boolean).map(Number));
-  const by = /** @type {Record<string, (a: any, b: any) => number>} */ ({ largest: (a, b) => b.most - a.most, mean: (a, b) => b.mean - a.mean, sparse: (a, b) => a.most - b.most });
+  const by = { largest: (a, b) => b.most - a.most, mean: (a, b) => b.mean - a.mean, sparse: (a, b) => a.most - b.most };
   const order = stats.slice().sort((a, b) => Number(pins.has(b.c)) - Number(pins.has(a.c)) || (by[place.sort ?? '']?.(a, b) ?? 0) || a.c - b.c);
   /** @type {(() => void)[]} */
   const later = [];
@@ -55,16 +55,16 @@ export async function show(host, context) {
   tiles[start]?.setAttribute('data-start', '');
   rove(grid, { cells: () => tiles, start, onmove: (tile) => announce(tile.getAttribute('aria-label')), onopen: open });
   const pin = (c) => {
-    if (c === undefined) return;
+    if (c === undefined || c === null) return;
     if (!pins.delete(Number(c))) pins.add(Number(c));
     go({ pin: [...pins].join(',') || undefined }, { replace: true });
   };
   grid.addEventListener('keydown', (e) => {
-    if (e.key === 'p') pin(/** @type {HTMLElement} */ (document.activeElement).dataset.channel);
+    if (e.key === 'p') pin(document.activeElement?.getAttribute('data-channel'));
   });
   const note = h('p.note', { role: 'status' });
   host.append(heading(context, node.id),
-    h('section', {}, h('.bar-of-tools', {}, chips('order', /** @type {any} */ (ORDERS), place.sort ?? 'index', (sort) => go({ sort: sort === 'index' ? undefined : sort }, { replace: true })), legend(scale)),
+    h('section', {}, h('.bar-of-tools', {}, chips('order', ORDERS, place.sort ?? 'index', (sort) => go({ sort: sort === 'index' ? undefined : sort }, { replace: true })), legend(scale)),
       grid, note));
   context.field(null);
   setTimeout(() => later.forEach((draw) => draw()));
