@@ -47,21 +47,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def walk(browser: Browser, site: str) -> Iterator[Walk]:
-    """A page to walk on; whatever went wrong on it fails the test."""
-    page = browser.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith((site, "blob:")) else wrong.append(request.url))
-    yield Walk(page, site)
-    page.close()
-    assert not wrong
-
-
-@pytest.fixture
 def reader(browser: Browser, site: str) -> Iterator[Reader]:
     """Someone at the page of the digits network."""
     someone = Reader(browser, site)
     yield someone
     someone.end()
+
+
+@pytest.fixture
+def walk(reader: Reader, site: str) -> Walk:
+    """The same one, going from number to number."""
+    reader.go()
+    return Walk(reader.page, site)

@@ -21,7 +21,10 @@ def normalised(run: Run, index: int = PICTURE) -> Tensor:
     image = load("digits")[1].images[index]
     if image.shape != tuple(run.input_shape):
         image = prepare(encode_png(image), run.checkpoint["picture"])
-    return run.preprocess(image[None]).contiguous()
+    x = run.preprocess(image[None])
+    return torch.empty(x.shape).copy_(
+        x
+    )  # channels first, also where one channel leaves that open: rounding depends on it
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -64,7 +67,7 @@ def test_random_cells_are_what_pytorch_computes(model: str, runs: Mapping[str, R
     graph = walk.graph(model)
     with torch.no_grad():
         expected = outputs(runs[model].model, normalised(runs[model]))
-    for node, cell in places(graph, KINDS[model], 20, seed=1):
+    for node, cell in places(graph, KINDS[model], 15, seed=1):
         shown = walk.to(
             f"{node['id']}:{','.join(map(str, cell))}", model=model, img=f"digits:{PICTURE}", **address(node, cell)
         )
@@ -145,7 +148,7 @@ def test_gradients_arrive_as_autograd_says(model: str, runs: Mapping[str, Run], 
     x = normalised(run).requires_grad_()
     found = outputs(run.model, x)
     target = 4
-    chosen = places(graph, ("input", "conv", "linear", *KINDS[model]), 21, seed=3)
+    chosen = places(graph, ("input", "conv", "linear", *KINDS[model]), 16, seed=3)
     gradients = torch.autograd.grad(found[""][0, target], [found[node["layer"]] for node, _ in chosen])
     for (node, cell), gradient in zip(chosen, gradients, strict=True):
         shown = walk.to(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -25,20 +26,23 @@ class Shown:
 
 
 class Walk:
-    """One reader of the page."""
+    """The way of a reader from number to number, on one page."""
 
     def __init__(self, page: Page, site: str) -> None:
         self.page, self._site = page, site
-        page.goto(f"{site}/#")
 
     def graph(self, model: str) -> dict[str, Any]:
         """The network as the page has it."""
         answer: dict[str, Any] = httpx.get(f"{self._site}/v1/trace/{model}", timeout=60, trust_env=False).json()
         return answer
 
+    def go(self, **place: object) -> None:
+        """Change the address."""
+        self.page.evaluate("hash => { location.hash = hash }", urlencode(place, safe=":,"))
+
     def to(self, cell: str, **place: object) -> Shown:
         """The number in focus once the page is at that place and shows `cell`."""
-        self.page.evaluate("hash => { location.hash = hash }", "&".join(f"{k}={v}" for k, v in place.items()))
+        self.go(**place)
         self.page.wait_for_selector(f"#focus[data-cell={json.dumps(cell)}]")
         return self.shown("#focus")[0]
 

@@ -1,5 +1,7 @@
 /** Questions in, the server's answers out: JSON and raw float32 arrays, remembered, abortable, with a key if it asks. */
 
+import { recall, walk } from './walk.mjs';
+
 /** @typedef {{shape: number[], data: Float32Array}} Tensor */
 /**
  * @typedef {{id: string, layer: string, call: number, type: string, kind: string, inputs: string[], shape: number[],
@@ -38,6 +40,11 @@ let asking = null;
  * @returns {Promise<Response>}
  */
 async function request(path, options = {}) {
+  if (walk) {
+    const answer = recall(path);
+    if (!answer) throw new ServerError(404, 'not_in_walk', 'this file holds one walk; what you ask now needs the server (convscope serve)');
+    return answer;
+  }
   const stored = sessionStorage.getItem('convscope-key');
   const headers = new Headers(options.headers);
   if (stored) headers.set('X-API-Key', stored);
@@ -89,7 +96,7 @@ function remembered(path, read, signal) {
   })]) : entry.answer;
 }
 
-const json = (/** @type {Response} */ response) => response.json();
+const json = (response) => response.json();
 
 /** @param {Record<string, any>} values empty ones are left out */
 function query(values) {
@@ -115,9 +122,9 @@ export const models = () => remembered('/models', json);
  */
 export function api(model, edits = '', signal = undefined) {
   const base = `/${encodeURIComponent(model)}`;
-  const get = (/** @type {string} */ path, /** @type {Record<string, any>} */ values = {}) => remembered(`${base}${path}${query(values)}`, json, signal);
-  const raw = (/** @type {string} */ path, /** @type {Record<string, any>} */ values) => remembered(`${base}${path}${query(values)}`, tensorOf, signal);
-  const url = (/** @type {Response} */ response) => response.blob().then((blob) => URL.createObjectURL(blob));
+  const get = (path, values = {}) => remembered(`${base}${path}${query(values)}`, json, signal);
+  const raw = (path, values) => remembered(`${base}${path}${query(values)}`, tensorOf, signal);
+  const url = (response) => response.blob().then((blob) => URL.createObjectURL(blob));
   return {
     model, edits, signal,
     /** @returns {Promise<Graph>} */

@@ -12,8 +12,8 @@ export async function camera(side, box, done) {
   video.srcObject = stream;
   box.addEventListener('close', () => stream.getTracks().forEach((track) => track.stop()));
   side.replaceChildren(h('.draw', {}, video, h('button.button', { id: 'shot', type: 'button', onclick: () => {
-    const side = Math.min(video.videoWidth, video.videoHeight), canvas = h('canvas', { width: side, height: side });
-    canvas.getContext('2d').drawImage(video, (video.videoWidth - side) / 2, (video.videoHeight - side) / 2, side, side, 0, 0, side, side);
-    canvas.toBlob((/** @type {Blob | null} */ blob) => blob && done(blob));
+    const edge = Math.min(video.videoWidth, video.videoHeight), canvas = h('canvas', { width: edge, height: edge });
+    canvas.getContext('2d').drawImage(video, (video.videoWidth - edge) / 2, (video.videoHeight - edge) / 2, edge, edge, 0, 0, edge, edge);
+    canvas.toBlob((blob) => blob && done(blob));
   } }, 'Take the picture')));
 }

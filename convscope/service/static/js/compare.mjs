@@ -13,7 +13,7 @@ const alike = (a, b) => String([a.input_shape, a.classes]) === String([b.input_s
 
 /** What the other one says, for the rail. @param {Pick<Context, 'place' | 'signal' | 'graph'>} context */
 export async function verdict({ place, signal, graph: mine }) {
-  const other = api(place.compare, '', signal), graph = await other.graph();
+  const other = api(place.compare ?? '', '', signal), graph = await other.graph();
   if (!alike(mine, graph)) return h('p.note', { id: 'compared' }, `${graph.name} has other classes or another size of picture: it cannot be compared.`);
   const run = await other.run(place.img);
   return h('div', { id: 'compared' }, h('p.eyebrow', {}, `${graph.name} says`), h('p.verdict', {}, graph.classes[run.index], h('span.quiet', {}, ` ${percent(run.probabilities[run.index])}`)));
@@ -29,7 +29,7 @@ export async function compare(host, { place, graph, node, signal }) {
     host.append(h('p.note', {}, `${name} has no layer ${node.id} that gives ${node.shape.join('×')}: nothing to compare here.`));
     return;
   }
-  const { data, shape } = await other.output(/** @type {string} */ (place.img), node.id);
+  const { data, shape } = await other.output(place.img, node.id);
   const proof = host.querySelector('#focus .proof'), cell = host.querySelector('#focus')?.getAttribute('data-cell');
   if (proof && cell?.startsWith(`${node.id}:`)) {
     const at = cell.slice(node.id.length + 1).split(',').map(Number).reduce((offset, position, axis) => offset * shape[axis] + position, 0);

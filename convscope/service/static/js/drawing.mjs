@@ -11,9 +11,9 @@ export function drawing(graph, done) {
   const clear = () => { pen.fillStyle = '#000'; pen.fillRect(0, 0, SIDE, SIDE); };
   clear();
   Object.assign(pen, { lineWidth: SIDE / 11, lineCap: 'round', lineJoin: 'round', strokeStyle: '#fff' });
-  const at = (/** @type {PointerEvent} */ e) => { const box = canvas.getBoundingClientRect(); return /** @type {[number, number]} */ ([(e.clientX - box.left) * SIDE / box.width, (e.clientY - box.top) * SIDE / box.height]); };
-  canvas.addEventListener('pointerdown', (/** @type {PointerEvent} */ e) => { canvas.setPointerCapture(e.pointerId); pen.beginPath(); pen.moveTo(...at(e)); pen.lineTo(...at(e)); pen.stroke(); });
-  canvas.addEventListener('pointermove', (/** @type {PointerEvent} */ e) => { if (e.buttons) { pen.lineTo(...at(e)); pen.stroke(); } });
-  return h('.draw', {}, canvas, h('div', {}, h('button.button', { id: 'drawn', type: 'button', onclick: () => canvas.toBlob((/** @type {Blob | null} */ blob) => blob && done(blob)) }, 'Use it'),
+  const at = (e) => { const box = canvas.getBoundingClientRect(); return /** @type {[number, number]} */ ([(e.clientX - box.left) * SIDE / box.width, (e.clientY - box.top) * SIDE / box.height]); };
+  canvas.addEventListener('pointerdown', (e) => { canvas.setPointerCapture(e.pointerId); pen.beginPath(); pen.moveTo(...at(e)); pen.lineTo(...at(e)); pen.stroke(); });
+  canvas.addEventListener('pointermove', (e) => { if (e.buttons) { pen.lineTo(...at(e)); pen.stroke(); } });
+  return h('.draw', {}, canvas, h('div', {}, h('button.button', { id: 'drawn', type: 'button', onclick: () => canvas.toBlob((blob) => blob && done(blob)) }, 'Use it'),
     h('button.quiet-button', { id: 'clear', type: 'button', onclick: clear }, 'clear')));
 }

@@ -10,7 +10,7 @@ export function exact32(v) {
   return String(Number(v.toPrecision(9)));
 }
 
-const minus = (/** @type {string} */ s) => s.replace(/-/g, '−');
+const minus = (s) => s.replace(/-/g, '−');
 const SUPER = '⁰¹²³⁴⁵⁶⁷⁸⁹';
 
 /** 3.1×10⁻⁸ @param {number} v @param {number} [places] */

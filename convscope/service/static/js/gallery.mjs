@@ -7,6 +7,7 @@ import { percent } from './format.mjs';
 import { rove } from './grid.mjs';
 import { chips } from './parts.mjs';
 import { dialogue } from './shell.mjs';
+import { walk } from './walk.mjs';
 
 const PAGE = 48;
 
@@ -30,7 +31,7 @@ export function open(context) {
   const shelf = h('.shelf', { role: 'grid', 'aria-label': 'Pictures' });
   const pages = h('.pages', {}, h('span.quiet', {}, 'asking the network about each…'));
   const problem = h('p.problem', { role: 'alert', hidden: true });
-  const tried = (/** @type {Promise<any>} */ work) => work.catch((error) => { problem.hidden = false; problem.textContent = error.message; });
+  const tried = (work) => work.catch((error) => { problem.hidden = false; problem.textContent = error.message; });
   const file = h('input.unseen', { type: 'file', accept: 'image/*', id: 'file', tabindex: -1, 'aria-hidden': 'true', onchange: () => file.files?.[0] && tried(send(context, file.files[0])) });
   const own = h('.own', {}, h('button.button', { id: 'upload', type: 'button', onclick: () => file.click() }, 'Open a file'), file,
     h('button.button', { id: 'draw', type: 'button', onclick: () => side.replaceChildren(drawing(graph, (blob) => tried(send(context, blob)))) }, 'Draw'),
@@ -43,7 +44,7 @@ export function open(context) {
     const turn = ++asked;
     swapChildren(tools, graph.sources.length > 1 ? chips('source', graph.sources.map((s) => [s.name, s.name]), source.name, (name) => {
       source = graph.sources.find((s) => s.name === name) ?? source; page = 0; fill();
-    }) : '', source && source.labelled !== false ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (/** @type {any} */ e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
+    }) : '', source && source.labelled !== false ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
     if (!source) return;
     box.querySelector('.shelf')?.setAttribute('aria-busy', 'true');
     const { total, pictures, complete } = await api.pictures({ source: source.name, start: page * PAGE, count: PAGE, mistakes });
@@ -65,7 +66,7 @@ export function open(context) {
     box.querySelector('.shelf')?.replaceWith(fresh);
     const last = Math.max(0, Math.ceil(total / PAGE) - 1);
     if (complete === false && pictures.length < PAGE) setTimeout(() => box.open && turn === asked && tried(fill()), 100); // the server looks on
-    const leaf = (/** @type {number} */ to) => { page = Math.max(0, Math.min(last, to)); fill(); };
+    const leaf = (to) => { page = Math.max(0, Math.min(last, to)); fill(); };
     pages.replaceChildren(h('button.quiet-button', { id: 'page-before', type: 'button', disabled: page === 0, onclick: () => leaf(page - 1) }, '‹ before'),
       h('span.quiet', {}, total ? `${page * PAGE + 1}–${Math.min(total, (page + 1) * PAGE)} of ${total}${complete === false ? ' so far' : ''}` : complete === false ? 'none yet' : 'none here'),
       h('button.quiet-button', { id: 'page-after', type: 'button', disabled: page >= last, onclick: () => leaf(page + 1) }, 'more ›'));
@@ -75,10 +76,10 @@ export function open(context) {
 
 /** A picture pasted or dropped anywhere on the page is sent. @param {() => Needs | null} current */
 export function listen(current) {
-  const take = (/** @type {DataTransfer | null} */ data) => [...data?.files ?? []].find((f) => f.type.startsWith('image/'));
-  const go = (/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) => {
+  const take = (data) => [...data?.files ?? []].find((f) => f.type.startsWith('image/'));
+  const go = (event, data) => {
     const file = take(data), context = current();
-    if (!file || !context) return;
+    if (!file || !context || walk) return;
     event.preventDefault();
     send(context, file).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message)));
   };

@@ -92,12 +92,12 @@ export function mapGrid(options) {
     cell.setAttribute('aria-label', describe(y, x, value()));
     mark?.(cell, y, x, value());
   };
-  const move = (/** @type {number} */ r, /** @type {number} */ c) => {
+  const move = (r, c) => {
     y = Math.max(0, Math.min(height - 1, r));
     x = Math.max(0, Math.min(width - 1, c));
     place();
   };
-  box.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+  box.addEventListener('keydown', (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key in MOVES) move(y + MOVES[event.key][0], x + MOVES[event.key][1]);
     else if (event.key === 'Home') move(y, 0);
@@ -107,23 +107,23 @@ export function mapGrid(options) {
     event.preventDefault();
     onmove?.(y, x, value());
   });
-  const under = (/** @type {MouseEvent} */ event) => {
+  const under = (event) => {
     const area = canvas.getBoundingClientRect();
     return [Math.floor((event.clientY - area.top) / area.height * height), Math.floor((event.clientX - area.left) / area.width * width)];
   };
-  box.addEventListener('pointermove', (/** @type {PointerEvent} */ event) => {
+  box.addEventListener('pointermove', (event) => {
     const [r, c] = under(event);
     if (event.pointerType !== 'mouse' || !options.onhover || (r === y && c === x)) return;
     move(r, c);
     options.onhover(y, x, value());
   });
-  box.addEventListener('click', (/** @type {MouseEvent} */ event) => {
+  box.addEventListener('click', (event) => {
     const [r, c] = under(event);
     move(r, c);
     onmove?.(y, x, value());
     onopen?.(y, x);
   });
-  const redraw = (/** @type {ArrayLike<number>} */ fresh, /** @type {number} */ wide = scale) => {
+  const redraw = (fresh, wide = scale) => {
     data = fresh;
     scale = wide;
     paint(canvas, data, height, width, scale, start);

@@ -34,7 +34,7 @@ export function im2col({ input, weight, output, settings, cell: [o, y, x] }) {
   const [outside, inside, kh, kw] = weight.shape, [, height, width] = input.shape, [, high, wide] = output.shape;
   const each = outside / groups, group = Math.floor(o / each);
   const K = inside * kh * kw, P = high * wide, p = y * wide + x;
-  const unrolled = (/** @type {number} */ k, /** @type {number} */ at) => {
+  const unrolled = (k, at) => {
     const c = group * inside + Math.floor(k / (kh * kw)), u = Math.floor(k / kw) % kh, v = k % kw;
     const row = Math.floor(at / wide) * stride[0] + u * dilation[0] - padding[0], column = (at % wide) * stride[1] + v * dilation[1] - padding[1];
     return row < 0 || column < 0 || row >= height || column >= width ? 0 : input.data[(c * height + row) * width + column];
@@ -42,12 +42,12 @@ export function im2col({ input, weight, output, settings, cell: [o, y, x] }) {
   const kernels = h('.matrix', {}, matrix(each, K, (r, k) => weight.data[(group * each + r) * K + k], scaleOf(weight.data)), band('across', o % each, each));
   const columns = h('.matrix', {}, matrix(K, P, unrolled, scaleOf(input.data)), band('down', p, P));
   const maps = h('.matrix', {}, matrix(each, P, (r, at) => output.data[(group * each + r) * P + at], scaleOf(output.data)), band('across', o % each, each), band('down', p, P));
-  const figure = (/** @type {string} */ name, /** @type {any} */ box, /** @type {string} */ title, /** @type {string} */ size) => h(`figure.${name}`, {}, box, h('figcaption', {}, h('b', {}, title), ` ${size}`));
+  const figure = (name, box, title, size) => h(`figure.${name}`, {}, box, h('figcaption', {}, h('b', {}, title), ` ${size}`));
   const element = h('.product', { role: 'img', 'aria-label': `Row ${o % each} of the kernels, ${each} by ${K}, times column ${p} of the patches, ${K} by ${P}, is this cell` },
     h('.said', {}, h('p', {}, `Each patch becomes a column of ${count(K)} numbers, each kernel a row. `, h('b', {}, `Row ${o % each} times column ${p}`), ' is the cell where they cross: this number, before any bias.'),
       groups > 1 ? h('p.quiet', {}, `One of ${groups} groups, each a product of its own.`) : null),
     figure('columns', columns, 'patches as columns', `${count(K)}×${count(P)}`), figure('kernels', kernels, 'kernels', `${each}×${count(K)}`), figure('result', maps, 'maps', `${each}×${count(P)}`));
-  const mark = (/** @type {number} */ k, /** @type {number} */ n) => {
+  const mark = (k, n) => {
     for (const old of element.querySelectorAll('.part')) old.remove();
     kernels.append(h('i.part', { style: { left: `${100 * k / K}%`, width: `${100 * n / K}%`, top: `${100 * (o % each) / each}%`, height: `${100 / each}%` } }));
     columns.append(h('i.part', { style: { top: `${100 * k / K}%`, height: `${100 * n / K}%`, left: `${100 * p / P}%`, width: `${100 / P}%` } }));

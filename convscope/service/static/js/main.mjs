@@ -10,10 +10,11 @@ import { listen, open } from './gallery.mjs';
 import { above, changed, levelOf, link, parse } from './place.mjs';
 import { rail } from './rail.mjs';
 import { askKey, header, help, trail } from './shell.mjs';
+import { walk } from './walk.mjs';
 
 /**
  * @typedef {import('./place.mjs').Place} Place
- * @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, node: any, place: Place,
+ * @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, node: any, place: Place & {model: string, img: string},
  *   go: (change: Partial<Place>, options?: {replace?: boolean}) => void, announce: (text: string) => void,
  *   colour: typeof colour, signal: AbortSignal, field: (node: string | null, y?: number, x?: number) => void}} Context
  *   `node` is the graph node of `place.layer`; `field` draws a receptive field on the picture beside the level
@@ -28,13 +29,13 @@ const PIXEL = {
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const live = /** @type {HTMLElement} */ (document.getElementById('live'));
 /** @type {Place} */
-let place = parse(location.hash);
+let place = parse(location.hash || walk?.place || '');
 /** @type {AbortController} */
 let running = new AbortController();
 /** @type {Context | null} */
 let context = null;
 
-const announce = (/** @type {string} */ text) => { live.textContent = text; };
+const announce = (text) => { live.textContent = text; };
 
 /** @param {Partial<Place>} change @param {{replace?: boolean}} [options] */
 function go(change, { replace = false } = {}) {
@@ -71,16 +72,16 @@ async function render() {
     }
     const node = graph.nodes.find((n) => n.id === place.layer);
     if (place.layer && !node) throw new Error(`no layer '${place.layer}' in ${name}; Escape shows the layers that there are`);
-    const picture = rail({ api: ask, graph, place, go, announce, signal });
-    context = { api: ask, graph, node, place, go, announce, colour, signal, field: picture.field };
-    header(context, models);
-    trail(context);
+    const here = /** @type {Context['place']} */ (place), given = { api: ask, graph, node, place: here, go, announce, colour, signal };
+    const now = context = { ...given, field: rail(given).field };
+    header(now, models);
+    trail(now);
     const level = moduleOf(levelOf(place), node, graph);
     const { show } = await import(`./levels/${level}.mjs`);
     const host = h(`section.level.level-${level}`);
-    await show(host, context);
-    await compare(host, context);
-    const edited = notice(context);
+    await show(host, now);
+    await compare(host, now);
+    const edited = notice(now);
     if (edited) host.prepend(edited);
     if (!signal.aborted) swap(host);
   } catch (problem) {
@@ -123,7 +124,7 @@ addEventListener('keydown', (event) => {
   } else if (typing) return;
   else if (event.key === '?') help();
   else if (event.key === 'd') go({ digits: digits.all ? undefined : 'all' }, { replace: true });
-  else if (event.key === 'g' && context) open(context);
+  else if (event.key === 'g' && context && !walk) open(context);
   else return;
   event.preventDefault();
 });

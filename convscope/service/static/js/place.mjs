@@ -39,13 +39,13 @@ export function levelOf(place) {
  * @returns {Place}
  */
 export function above(place, flat) {
-  const { level, y, x, ...rest } = place;
+  const { level: _level, y, x, ...rest } = place;
   const now = levelOf(place);
   if (now === 'backward') return { ...rest, y, x, ...(flat ? { level: 'pixel' } : {}) };
   if (now === 'pixel' && !flat) return rest;
-  const { c, ...layer } = rest;
-  if (now === 'pixel' || now === 'channel') return layer;
-  const { layer: _, ...top } = layer;
+  const { c: _c, ...inLayer } = rest;
+  if (now === 'pixel' || now === 'channel') return inLayer;
+  const { layer: _layer, ...top } = inLayer;
   return top;
 }
 

@@ -5,6 +5,7 @@ import { h, svg, swapChildren } from './dom.mjs';
 import { percent } from './format.mjs';
 import { open } from './gallery.mjs';
 import { nextMistake } from './mistakes.mjs';
+import { walk } from './walk.mjs';
 
 /** @typedef {import('./api.mjs').Graph} Graph */
 
@@ -49,9 +50,9 @@ async function draw(aside, context) {
   if (signal.aborted) { drawn = ''; return; }
   const [, height, width] = graph.input_shape;
   const [source, at] = place.img.split(':');
-  const own = graph.sources.find((/** @type {any} */ s) => s.name === source), total = own?.count;
-  const step = (/** @type {number} */ by) => go({ img: `${source}:${total ? (Number(at) + by + total) % total : Math.max(0, Number(at) + by)}` });
-  const order = run.probabilities.map((/** @type {number} */ p, /** @type {number} */ i) => [p, i]).sort((/** @type {number[]} */ a, /** @type {number[]} */ b) => b[0] - a[0]).slice(0, 5);
+  const own = !walk && graph.sources.find((s) => s.name === source), total = own?.count;
+  const step = (by) => go({ img: `${source}:${total ? (Number(at) + by + total) % total : Math.max(0, Number(at) + by)}` });
+  const order = run.probabilities.map((p, i) => [p, i]).sort((a, b) => b[0] - a[0]).slice(0, 5);
   const wrong = run.true !== null && run.true !== graph.classes[run.index];
   const mistakes = h('button.quiet-button', { id: 'next-mistake', type: 'button', onclick: async () => {
     mistakes.textContent = 'looking…';
@@ -73,5 +74,5 @@ async function draw(aside, context) {
       h('p.verdict', {}, graph.classes[run.index], h('span.quiet', {}, ` ${percent(run.probabilities[run.index])}`), wrong ? h('span.breaks', {}, ' mistaken') : null),
       h('ol.odds', {}, order.map(([p, i]) => h('li', {}, h('span', {}, graph.classes[i]), h('span.track', {}, h('span.fill', { style: { width: `${100 * p}%` } })), h('span.n', {}, percent(p))))),
       other),
-    h('.picking', {}, chooser(context), run.true === null ? null : mistakes));
+    walk ? h('p.note', {}, 'One walk, kept in a file.') : h('.picking', {}, chooser(context), run.true === null ? null : mistakes));
 }

@@ -2,6 +2,7 @@
 
 import { h } from './dom.mjs';
 import { levelOf, link } from './place.mjs';
+import { save, walk } from './walk.mjs';
 
 /** @typedef {import('./main.mjs').Context} Context */
 
@@ -9,30 +10,37 @@ import { levelOf, link } from './place.mjs';
 export function dialogue(title, ...children) {
   const box = h('dialog', { 'aria-labelledby': 'dialogue-title', onclose: () => box.remove() },
     h('.dialogue-head', {}, h('h2', { id: 'dialogue-title' }, title), h('button.quiet-button', { type: 'button', 'aria-label': 'Close', onclick: () => box.close() }, '✕')), children);
-  box.addEventListener('click', (/** @type {Event} */ event) => { if (event.target === box) box.close(); });
+  box.addEventListener('click', (event) => { if (event.target === box) box.close(); });
   document.body.append(box);
   box.showModal();
   return box;
 }
 
+/** What the page shows now: the header stays while it changes. @type {Context} */
+let current;
+
 /** @param {Context} context @param {{name: string}[]} models */
-export function header({ place, go }, models) {
+export function header(context, models) {
+  const { place, go } = context;
+  current = context;
   const top = /** @type {HTMLElement} */ (document.getElementById('top'));
   const state = JSON.stringify([models, place.model, place.digits, place.compare]);
   if (top.dataset.state === state) return;
   top.dataset.state = state;
   top.replaceChildren(
-    h('a.wordmark', { href: link({ model: place.model, img: place.img }), onclick: (/** @type {Event} */ event) => {
+    h('a.wordmark', { href: link({ model: place.model, img: place.img }), onclick: (event) => {
       event.preventDefault();
       go({ layer: undefined, level: undefined, c: undefined, y: undefined, x: undefined });
     } }, h('img', { src: '/static/icon.svg', alt: '', width: 20, height: 20 }), 'convscope'),
     h('p.motto', {}, 'one number, all the way down'),
     h('nav.tools', { 'aria-label': 'Page' },
-      h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (/** @type {any} */ e) => go({
+      h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (e) => go({
         model: e.target.value, layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined, edits: undefined, target: undefined, img: undefined,
       }) }, models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
-      models.length > 1 ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (/** @type {any} */ e) => go({ compare: e.target.value || undefined }, { replace: true }) },
+      models.length > 1 && !walk ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (e) => go({ compare: e.target.value || undefined }, { replace: true }) },
         h('option', { value: '' }, 'compare with…'), models.filter((m) => m.name !== place.model).map((m) => h('option', { value: m.name, selected: m.name === place.compare }, m.name)))) : null,
+      walk ? null : h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
+        onclick: () => save(current).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message))) }, 'export'),
       h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
         onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'all digits'),
       h('button.quiet-button', { id: 'help', type: 'button', 'aria-label': 'Keyboard help', title: 'keys (?)', onclick: help }, '?')));
@@ -48,13 +56,13 @@ export function trail({ place, node, go, graph }) {
   if (node && place.c !== undefined) steps.push([flat ? `number ${place.c}` : `channel ${place.c}`, { y: undefined, x: undefined, level: undefined }]);
   if (node && place.y !== undefined && place.x !== undefined && !flat) steps.push([`${place.y}, ${place.x}`, { level: undefined }]);
   if (level === 'backward') steps.push(['backward', {}]);
-  const view = (/** @type {string} */ text, /** @type {Partial<import('./place.mjs').Place>} */ change, /** @type {boolean} */ on) =>
+  const view = (text, change, on) =>
     h('button.quiet-button', { type: 'button', id: `view-${text}`, 'aria-pressed': String(on), onclick: () => go(change) }, text);
   const clear = { c: undefined, y: undefined, x: undefined };
   const old = document.getElementById('trail');
   const fresh = h('nav', { id: 'trail', 'aria-label': 'The way down' },
     h('ol', {}, steps.map(([text, change], i) => h('li', {}, i < steps.length - 1
-      ? h('a', { href: link({ ...place, ...change }), onclick: (/** @type {Event} */ e) => { e.preventDefault(); go(change); } }, text)
+      ? h('a', { href: link({ ...place, ...change }), onclick: (e) => { e.preventDefault(); go(change); } }, text)
       : h('span', { 'aria-current': 'page' }, text)))),
     h('.views', {},
       view('network', { ...clear, layer: undefined, level: undefined }, level === 'graph'),

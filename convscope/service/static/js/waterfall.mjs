@@ -12,10 +12,10 @@ import { chips } from './parts.mjs';
 
 /**
  * @param {{terms: Term[], heads: string[], last?: [string, number] | null, words: [string, string], label: string, few?: number,
- *   selected?: number, onselect?: (term: Term) => void}} options `last` a term that comes at the end (the bias); `words` one and many
+ *   selected?: number, onselect?: (term: Term) => void, onopen?: (term: Term) => void}} options `last` a term that comes at the end (the bias); `words` one and many
  * @returns {HTMLElement}
  */
-export function waterfall({ terms, heads, last = null, words, label, few = 10, selected, onselect }) {
+export function waterfall({ terms, heads, last = null, words, label, few = 10, selected, onselect, onopen }) {
   let order = 'size', all = terms.length <= few + 2;
   const box = h('.waterfall');
   const draw = () => {
@@ -24,33 +24,33 @@ export function waterfall({ terms, heads, last = null, words, label, few = 10, s
     const rest = all ? [] : sorted.slice(few);
     /** @type {{value: number, term: Term | null, cells: any[]}[]} */
     const rows = shown.map((term) => ({ value: term.value, term, cells: term.cells() }));
-    const blank = (/** @type {any} */ name) => [name, ...Array(heads.length - 1).fill('')];
+    const blank = (name) => [name, ...Array(heads.length - 1).fill('')];
     if (rest.length) rows.push({ value: rest.reduce((sum, t) => sum + t.value, 0), term: null, cells: blank(`the other ${count(rest.length)}`) });
     if (last) rows.push({ value: last[1], term: null, cells: blank(last[0]) });
     let run = 0, low = 0, high = 0;
     for (const { value } of rows) { run += value; low = Math.min(low, run); high = Math.max(high, run); }
-    const wide = high - low || 1, at = (/** @type {number} */ v) => 100 * (v - low) / wide;
+    const wide = high - low || 1, at = (v) => 100 * (v - low) / wide;
     run = 0;
     const body = rows.map(({ value, term, cells }) => {
       const from = run;
       run += value;
       const bar = h(value < 0 ? 'i.less' : 'i.more', { style: { left: `${at(Math.min(from, run))}%`, width: `${100 * Math.abs(value) / wide}%` } });
-      return h(term ? 'tr' : 'tr.rest', { id: term ? `term-${term.key}` : null, 'aria-selected': term && onselect ? String(term.key === selected) : null, onclick: () => term && pick(term) },
+      return h(term ? 'tr' : 'tr.rest', { id: term ? `term-${term.key}` : null, 'aria-selected': term && onselect ? String(term.key === selected) : null },
         h('th', { scope: 'row' }, cells[0]), cells.slice(1).map((cell) => h('td', {}, cell)), h('td.n', {}, num(value, { sign: true })),
         h('td.fall', {}, h('span.bar', { style: { '--zero': `${at(0)}%` } }, bar)), h('td.n.run', {}, num(run)));
     });
     const table = h('table.terms', { 'aria-label': label, role: onselect ? 'grid' : null },
       h('thead', {}, h('tr', {}, heads.map((head) => h('th', { scope: 'col' }, head)), h('th.n', { scope: 'col' }, 'adds'), h('th.fall', { scope: 'col' }, ''), h('th.n.run', { scope: 'col' }, 'so far'))),
       h('tbody', {}, body));
-    const pick = (/** @type {Term} */ term) => {
+    const pick = (term) => {
       selected = term.key;
       for (const row of table.querySelectorAll('tr[aria-selected]')) row.setAttribute('aria-selected', String(row.id === `term-${term.key}`));
       onselect?.(term);
     };
     if (onselect) {
       const list = /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[aria-selected]')]);
-      const choose = (/** @type {HTMLElement} */ _, /** @type {number} */ i) => pick(/** @type {Term} */ (rows[i].term));
-      rove(table, { cells: () => list, start: Math.max(0, shown.findIndex((t) => t.key === selected)), onmove: choose, onopen: choose });
+      const choose = (_, i) => pick(/** @type {Term} */ (rows[i].term));
+      rove(table, { cells: () => list, start: Math.max(0, shown.findIndex((t) => t.key === selected)), onmove: choose, onopen: (row, i) => onopen ? onopen(shown[i]) : choose(row, i) });
     }
     swapChildren(box,
       h('.bar-of-tools', {}, terms.length > 1 ? chips('terms', [['size', 'largest first'], ['layer', 'in order']], order, (value) => { order = value; draw(); }) : null,

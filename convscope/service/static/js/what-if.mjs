@@ -31,8 +31,8 @@ export function whatIf({ input, weight, bias, settings, cell: [o, y, x], value, 
       announce(inside ? `what if: ${num(sum)}, not the model's` : 'no such place');
     }
   };
-  const stepper = (/** @type {'stride' | 'padding' | 'dilation'} */ name) => {
-    const step = (/** @type {number} */ by) => { now[name] = Math.max(least[name], Math.min(8, now[name] + by)); draw(); };
+  const stepper = (name) => {
+    const step = (by) => { now[name] = Math.max(least[name], Math.min(8, now[name] + by)); draw(); };
     outputs[name] = h('output', { 'aria-label': name });
     return h('.stepper', { role: 'group', 'aria-label': name }, h('span', {}, name),
       h('button.quiet-button', { id: `${name}-less`, type: 'button', 'aria-label': `less ${name}`, onclick: () => step(-1) }, '−'), outputs[name],

@@ -2,10 +2,10 @@
 
 import { num } from './format.mjs';
 
-const pair = (/** @type {any} */ v) => Array.isArray(v) ? v : [v, v];
-const by = (/** @type {any} */ v) => pair(v).join('×');
-const one = (/** @type {any} */ v) => pair(v)[0] === pair(v)[1] ? pair(v)[0] : by(v);
-const differs = (/** @type {any} */ v, /** @type {number} */ usual) => v !== undefined && pair(v).some((/** @type {any} */ n) => n !== usual);
+const pair = (v) => Array.isArray(v) ? v : [v, v];
+const by = (v) => pair(v).join('×');
+const one = (v) => pair(v)[0] === pair(v)[1] ? pair(v)[0] : by(v);
+const differs = (v, usual) => v !== undefined && pair(v).some((n) => n !== usual);
 
 /** One short line: "convolution 3×3, stride 2". @param {import('./api.mjs').GraphNode} node */
 export function what({ kind, settings: s, type, tensors }) {

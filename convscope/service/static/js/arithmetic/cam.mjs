@@ -47,7 +47,8 @@ export function channelWeight(method, activation, gradient, k) {
  * @param {Tensor} activation (K, h, w)
  * @param {number[]} place [y, x]
  */
-export function camCell(weights, activation, [y, x]) {
+export function camCell(weights, activation, place) {
+  const [y, x] = place;
   const [channels, height, width] = activation.shape;
   const step = weights.length === channels ? 0 : y * width + x;
   const stride = weights.length / channels;

@@ -25,7 +25,8 @@ export function window(settings, shape = []) {
  * @returns {{sum: number, bound: number, bias: number | null, terms: {c: number, u: number, v: number, y: number,
  *   x: number, padded: boolean, input: number, weight: number, product: number}[]}}
  */
-export function convCell(input, weight, bias, settings, [o, i, j]) {
+export function convCell(input, weight, bias, settings, cell) {
+  const [o, i, j] = cell;
   const { stride, padding, dilation, groups } = window(settings, weight.shape);
   const [outside, inside, kh, kw] = weight.shape;
   const [, height, width] = input.shape;
@@ -71,7 +72,8 @@ function withBias(terms, bias, o) {
  * @param {number[]} size [OH, OW]
  * @returns {Float64Array}
  */
-export function convMap(input, weight, bias, settings, o, [rows, columns]) {
+export function convMap(input, weight, bias, settings, o, size) {
+  const [rows, columns] = size;
   const { stride, padding, dilation, groups } = window(settings, weight.shape);
   const [outside, inside, kh, kw] = weight.shape;
   const [, height, width] = input.shape;

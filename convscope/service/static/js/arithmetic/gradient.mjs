@@ -84,14 +84,14 @@ function reached(place, size, stride, padding, dilation, outputs) {
 /** The windows that hold the cell: a mean gives each its share, a maximum all to its winner. */
 function pooled(node, { input, gradient }, [c, y, x]) {
   const whole = node.kind.startsWith('global');
-  const { kernel, stride, padding, dilation } = whole ? {} : window(node.settings);
+  const w = window(whole ? { kernel_size: 1 } : node.settings);
   const along = (place, axis) =>
-    whole ? [[0, 0]] : reached(place, kernel[axis], stride[axis], padding[axis], dilation[axis], gradient.shape[axis + 1]);
+    whole ? [[0, 0]] : reached(place, w.kernel[axis], w.stride[axis], w.padding[axis], w.dilation[axis], gradient.shape[axis + 1]);
   const terms = [];
   for (const [, i] of along(y, 0)) {
     for (const [, j] of along(x, 1)) {
       const { winner, divisor, terms: places } = poolCell(input, node, [c, i, j]);
-      const factor = divisor ? 1 / divisor : Number(places[winner].y === y && places[winner].x === x);
+      const factor = divisor ? 1 / divisor : Number(places[winner ?? 0].y === y && places[winner ?? 0].x === x);
       if (factor) terms.push({ from: gradient.shape.length === 1 ? [c] : [c, i, j], factor });
     }
   }
@@ -106,7 +106,8 @@ function pooled(node, { input, gradient }, [c, y, x]) {
  * @param {number[]} cell [o, k, u, v]
  * @returns {{sum: number, bound: number, terms: Float64Array}} the terms one a place, (OH, OW)
  */
-export function weightGradient(input, gradient, settings, shape, [o, k, u, v]) {
+export function weightGradient(input, gradient, settings, shape, cell) {
+  const [o, k, u, v] = cell;
   const { stride, padding, dilation, groups } = window(settings, shape);
   const [, height, width] = input.shape;
   const [, rows, columns] = gradient.shape;
@@ -127,6 +128,6 @@ export function weightGradient(input, gradient, settings, shape, [o, k, u, v]) {
 /**
  * What one output cell of a convolution gives back to the input: gradient × kernel, before col2im adds the overlaps.
  * @param {number} gradient at the cell
- * @param {{terms: {weight: number}[]}} convolved the cell, from convCell
+ * @param {ReturnType<typeof import('./conv.mjs').convCell>} convolved the cell
  */
 export const scatter = (gradient, { terms }) => terms.map((term) => ({ ...term, product: gradient * term.weight }));

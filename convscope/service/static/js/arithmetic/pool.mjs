@@ -12,7 +12,8 @@ import { total } from './rounding.mjs';
  * @param {{kind: string, settings: object}} node
  * @param {number[]} cell [c, i, j]
  */
-export function poolCell(input, { kind, settings }, [c, i, j]) {
+export function poolCell(input, { kind, settings }, cell) {
+  const [c, i, j] = cell;
   const [, height, width] = input.shape;
   const { rows, columns, divisor } = span(input.shape, kind, settings, i, j);
   const terms = [];
@@ -37,7 +38,8 @@ function largest(terms) {
 }
 
 /** The rows and columns of the window, and what its mean is divided by. */
-function span([, height, width], kind, settings, i, j) {
+function span(shape, kind, settings, i, j) {
+  const [, height, width] = shape;
   if (kind.startsWith('global')) {
     return { rows: range(0, height, 1), columns: range(0, width, 1), divisor: height * width };
   }

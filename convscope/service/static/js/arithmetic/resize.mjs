@@ -20,8 +20,8 @@ export function resizeCell(map, [height, width], to, [y, x]) {
       return { y: row.place, x: column.place, weight, value, product: weight * value };
     }),
   );
-  const sum = terms.reduce((sum, term) => sum + term.product, 0);
-  const size = terms.reduce((size, term) => size + Math.abs(term.value), 0);
+  const sum = terms.reduce((so, term) => so + term.product, 0);
+  const size = terms.reduce((so, term) => so + Math.abs(term.value), 0);
   return { sum, bound: (gamma(terms.length + 4) + 8 * UNIT * (height + width)) * size, terms };
 }
 

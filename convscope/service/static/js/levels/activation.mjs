@@ -1,25 +1,24 @@
 /** One number of an activation: the curve, the point on it, the value that went in and the one that came out. */
 
 import { activationCell, derivative } from '../arithmetic.mjs';
-import { h, svg } from '../dom.mjs';
+import { svg } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { facts, hero, panel } from '../parts.mjs';
-import { cellAt, moving, row } from './cell.mjs';
+import { beside, cellAt, moving } from './cell.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { index, id, name } = cellAt(context);
   const x = input.data[index];
   const cell = activationCell(x, node.settings);
   const slope = derivative(x, node.settings).sum;
   host.append(
-    hero({ value: output.data[index], ...cell }, id, name),
+    beside(hero({ value: output.data[index], ...cell }, id, name), moving(context, input, 'x', 'before'), '→', moving(context, output, 'y', 'after')),
     panel(context, 'curve', RULES[node.settings.function], curve(node.settings, x, cell.sum),
-      facts([['in', num(x)], ['out', num(cell.sum, { wide: true })], ['slope here: what of a gradient passes back', num(slope, { wide: true })]])),
-    panel(context, 'maps', node.shape.length === 3 ? 'The channel' : 'All of them', row(moving(context, input, 'x', 'before'), '→', moving(context, output, 'y', 'after'))));
+      facts([['in', num(x)], ['out', num(cell.sum, { wide: true })], ['slope here: what of a gradient passes back', num(slope, { wide: true })]])));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
 }
 

@@ -6,7 +6,7 @@ import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
 import { hero, panel } from '../parts.mjs';
-import { cellAt, check, moving, row, still, titleOf } from './cell.mjs';
+import { beside, cellAt, check, moving, row, still, titleOf } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
@@ -14,7 +14,7 @@ import { contributions } from './contributions.mjs';
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, graph, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const target = place.target ?? (await api.run(img)).index;
   const gradient = await api.gradient(img, node.id, target);
   const { cell, index, id, name } = cellAt(context);
@@ -23,18 +23,17 @@ export async function show(host, context) {
   const sum = arriving.length ? arriving.reduce((all, part) => all + (part.found?.sum ?? NaN), 0) : Number(cell[0] === target);
   const bound = arriving.reduce((all, part) => all + (part.found?.bound ?? NaN), 0) + (arriving.length > 1 ? arriving.length * 2 ** -24 * arriving.reduce((all, part) => all + Math.abs(part.found?.sum ?? 0), 0) : 0);
   host.append(
-    hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`),
+    beside(hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`), moving(context, gradient, 'gradient', `the gradient of ${node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'}`)),
     h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (event) => go({ target: Number(event.target.value) }, { replace: true }) },
       graph.classes.map((text, k) => h('option', { value: k, selected: k === target }, text)))),
     panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
-    ...await shares(context, gradient, target),
-    panel(context, 'maps', 'The gradient of this layer’s output', row(moving(context, gradient, 'gradient', node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'))));
+    ...await shares(context, gradient, target));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
 }
 
 /** What comes back through one of the layers that took this output. @param {Context} context @param {any} after @param {number} target @param {number[]} cell */
 async function through({ api, node, place }, after, target, cell) {
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const held = (name) => name in after.tensors ? api.tensor(after.id, name) : null;
   const [gradient, input, weight, variance] = await Promise.all([api.gradient(img, after.id, target), api.output(img, node.id), held('weight'), held('running_var')]);
   return { after, found: inputGradient(after, /** @type {any} */ ({ gradient, input, weight, variance }), cell) };
@@ -59,7 +58,7 @@ const FACTORS = /** @type {Record<string, string>} */ ({
 async function shares(context, gradient, target) {
   const { api, node, place, go } = context;
   if (node.kind !== 'conv') return [];
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, weight, whole, back] = await Promise.all([api.output(img, node.inputs[0]), api.tensor(node.id, 'weight'), api.gradient(img, node.id, target, 'weight'), api.gradient(img, node.inputs[0], target)]);
   const { cell, index } = cellAt(context);
   const [o] = cell, [, inside, rows, cols] = weight.shape;
@@ -67,7 +66,7 @@ async function shares(context, gradient, target) {
   const arrived = gradient.data[index];
   const terms = scatter(arrived, convCell(input, weight, null, node.settings, cell)).slice(k * rows * cols, (k + 1) * rows * cols);
   const start = (o * inside + k) * rows * cols;
-  const table = (/** @type {number[]} */ data, caption, more = {}) => numberTable({ data, rows, cols, scale: scaleOf(data), caption, ...more });
+  const table = (data, caption, more = {}) => numberTable({ data, rows, cols, scale: scaleOf(data), caption, ...more });
   const outside = (r, c) => terms[r * cols + c].padded;
   const all = Array.from(whole.data.subarray(start, start + rows * cols));
   const checks = (td, u, v, value) => check(td, `${node.id}.weight:${o},${k},${u},${v}`, value, weightGradient(input, gradient, node.settings, weight.shape, [o, k, u, v]));

@@ -2,6 +2,7 @@
 
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
+import { num } from '../format.mjs';
 import { mapGrid } from '../grid.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
@@ -37,8 +38,11 @@ export function moving(context, { shape, data }, id, caption, options = {}) {
   const { cell, index } = cellAt(context, shape);
   const start = flat ? 0 : cell[0] * height * width;
   const at = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
-  const go = (y, x) => context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
-  return figure(mapGrid({ data, height, width, start, label: `${id} ${caption}`, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
+  const go = (y, x) => {
+    context.announce(`${id}, row ${y}, column ${x}: ${num(data[start + y * width + x])}`);
+    context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
+  };
+  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
 }
 
 /**
@@ -64,6 +68,9 @@ export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));
+
+/** The number in focus, its maps beside it where there is room. @param {any} number @param {...any} maps */
+export const beside = (number, ...maps) => h('.beside', {}, number, row(...maps));
 
 /** A fraction, typeset. @param {any} over @param {any} under */
 export const fraction = (over, under) => h('span.frac', {}, h('span', {}, over), h('span', {}, under));

@@ -15,7 +15,7 @@ import { siblings } from './locator.mjs';
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, node, place, go, announce, graph } = context;
-  const img = /** @type {string} */ (place.img), c = place.c ?? 0;
+  const img = place.img, c = place.c ?? 0;
   const [output, ...inputs] = await Promise.all([node.id, ...node.inputs].map((id) => api.output(img, id)));
   const [channels, height, width] = output.shape;
   if (c >= channels) throw new Error(`${node.id} has ${channels} channels: there is no channel ${c}`);
@@ -29,7 +29,7 @@ export async function show(host, context) {
     mark: (cell, y, x, v) => { cell.dataset.value = String(v); cell.dataset.cell = `${node.id}:${c},${y},${x}`; },
   });
   const said = h('figcaption', {});
-  const reading = (/** @type {number} */ y, /** @type {number} */ x, /** @type {number} */ v) => {
+  const reading = (y, x, v) => {
     said.replaceChildren(h('b', {}, num(v)), ` at ${y}, ${x}`);
     context.field(node.id, y, x);
   };
@@ -86,13 +86,13 @@ async function kernel(context, input, output, map, scale) {
   const draw = () => {
     const changed = edited();
     editor.replaceChildren(h('p.note', {}, `Slice of channel ${first + slice}. Change a number: the map follows at once, the network’s answer a moment later.`),
-      h('table.numbers.inputs', {}, h('tbody', {}, Array.from({ length: kh }, (_, u) => h('tr', {}, Array.from({ length: kw }, (_, v) => {
+      h('table.numbers.inputs', {}, h('tbody', {}, [...Array(kh).keys()].map((u) => h('tr', {}, [...Array(kw).keys()].map((v) => {
         const at = slice * size + u * kw + v;
         return h(changed.has(start + at) ? 'td.changed' : 'td', {}, h('input', { id: `weight-${start + at}`, type: 'text', inputmode: 'decimal', value: num(own[at], { places: 4 }).includes('×') ? exact32(own[at]) : String(Number(own[at].toFixed(4))), 'aria-label': `weight at ${u}, ${v}`,
-          oninput: (/** @type {any} */ e) => edit(at, e.target.value.trim() ? Number(e.target.value.replace('−', '-')) : NaN) }));
+          oninput: (e) => edit(at, e.target.value.trim() ? Number(e.target.value.replace('−', '-')) : NaN) }));
       }))))));
   };
-  const choose = (/** @type {any} */ _, /** @type {number} */ i) => {
+  const choose = (_, i) => {
     slice = i;
     tiles.forEach((tile, k) => tile.setAttribute('aria-selected', String(k === i)));
     announce(`slice of channel ${first + i}`);

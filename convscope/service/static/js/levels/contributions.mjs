@@ -19,7 +19,7 @@ export function contributions({ id, caption, columns, rows, chosen, shown = 10, 
   const sorted = rows.slice().sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
   const scale = Math.abs(sorted[0]?.product) || 1;
   const rest = sorted.slice(shown).reduce((sum, { product }) => sum + product, 0);
-  const others = sorted.length - shown;
+  const others = sorted.length - shown, at = sorted.findIndex(({ key }) => key === chosen);
   const table = h('table.terms', { role: open ? 'grid' : null, id: `table-${id}` }, h('caption', {}, caption),
     h('thead', {}, h('tr', {}, columns.map((name, i) => h(i ? 'th.n' : 'th', { scope: 'col' }, name)), h('th.bars', { scope: 'col', 'aria-label': 'as a bar' }))),
     h('tbody', {}, sorted.slice(0, shown).map(({ key, name, cells, product }) => h('tr', { id: `${id}-${key}`, 'data-key': key, 'aria-selected': open ? String(key === chosen) : null, tabindex: open ? -1 : null },
@@ -27,7 +27,7 @@ export function contributions({ id, caption, columns, rows, chosen, shown = 10, 
     others > 0 && h('tr.rest', {}, h('th', { scope: 'row' }, others === 1 ? 'one more' : `${others} more`), columns.slice(2).map(() => h('td')), h('td.n', {}, num(rest, { sign: true, wide: true })), h('td.bars'))));
   if (open) {
     const cells = () => /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[data-key]')]);
-    rove(table, { cells, start: Math.max(0, sorted.findIndex(({ key }) => key === chosen)), onopen: (tr) => open(Number(tr.dataset.key)) });
+    rove(table, { cells, start: at > 0 && at < shown ? at : 0, onopen: (tr) => open(Number(tr.dataset.key)) });
   }
   return table;
 }

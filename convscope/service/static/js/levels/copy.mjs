@@ -2,13 +2,13 @@
 
 import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
-import { hero, panel, sumLine } from '../parts.mjs';
-import { cellAt, moving, row, still, titleOf } from './cell.mjs';
+import { hero, sumLine } from '../parts.mjs';
+import { beside, cellAt, moving, still, titleOf } from './cell.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { index, id, name } = cellAt(context);
   const from = [];
@@ -17,10 +17,9 @@ export async function show(host, context) {
   const [, height, width] = input.shape;
   const moved = input.shape.length !== output.shape.length;
   host.append(
-    hero({ value: output.data[index], sum: input.data[index], bound: 0 }, id, name),
+    beside(hero({ value: output.data[index], sum: input.data[index], bound: 0 }, id, name),
+      moved ? still(input, c, `channel ${c}, before`, { top: y, left: x, bottom: y + 1, right: x + 1 }) : moving(context, input, 'x', 'before'), '→', moving(context, output, 'y', moved ? 'the vector, in rows' : 'after')),
     moved ? sumLine(`channel ${c} · ${height} rows · ${width} columns + row ${y} · ${width} columns + column ${x} = number `, h('strong', {}, index)) : h('p.sum', {}, `The number before, ${num(input.data[index])}, unchanged.`),
-    h('p', {}, h('button.button', { type: 'button', id: 'source', onclick: () => go({ layer: node.inputs[0], c, y, x, level: undefined }) }, `Follow ${titleOf(from)} of ${node.inputs[0]} down`)),
-    panel(context, 'maps', 'Before and after', row(
-      moved ? still(input, c, `channel ${c}, before`, { top: y, left: x, bottom: y + 1, right: x + 1 }) : moving(context, input, 'x', 'before'), '→', moving(context, output, 'y', moved ? 'the vector, in rows' : 'after'))));
+    h('p', {}, h('button.button', { type: 'button', id: 'source', onclick: () => go({ layer: node.inputs[0], c, y, x, level: undefined }) }, `Follow ${titleOf(from)} of ${node.inputs[0]} down`)));
   context.field(null);
 }

@@ -33,14 +33,14 @@ export async function show(host, context) {
     const last = node === graph.nodes.at(-1);
     body.append(h('tr.node', { onclick: () => open(node) },
       h('td'),
-      h('th', { scope: 'row' }, h('a', { id: `node-${node.id}`, href: link({ ...place, layer: node.id }), onclick: (/** @type {Event} */ e) => e.preventDefault(), 'data-start': last ? null : true },
+      h('th', { scope: 'row' }, h('a', { id: `node-${node.id}`, href: link({ ...place, layer: node.id }), onclick: (e) => e.preventDefault(), 'data-start': last ? null : true },
         h('span.name', {}, group && node.id.startsWith(`${group}.`) ? node.id.slice(group.length + 1) : node.id), h('span.what', {}, what(node)))),
       h('td.maps-of', {}, canvas),
       h('td.n.shape', {}, dims(node.shape)),
       h('td.n', {}, node.parameters ? count(node.parameters) : ''),
       h('td.n.cost', {}, node.multiply_adds ? [short(node.multiply_adds), h('i', { style: { width: `${100 * node.multiply_adds / total}%` } })] : '')));
   }
-  const open = (/** @type {any} */ node) => go({ layer: node.id });
+  const open = (node) => go({ layer: node.id });
   const table = h('table.graph', { role: 'grid', 'aria-label': 'Layers, in the order in which they ran' },
     h('thead', {}, h('tr', {}, h('td'), h('th', { scope: 'col' }, 'layer'), h('th.maps-of', { scope: 'col' }, 'what it makes of this picture'), h('th.n.shape', { scope: 'col' }, 'output'),
       h('th.n', { scope: 'col' }, 'parameters'), h('th.n', { scope: 'col' }, 'multiply-adds'))), body);
@@ -58,7 +58,7 @@ export async function show(host, context) {
 /** The line down the left, and an arc wherever numbers skip rows. @param {any[]} nodes @param {Map<string, number>} middle @param {number} height */
 function spine(nodes, middle, height) {
   const paths = [], dots = [];
-  const at = (/** @type {string} */ id) => middle.get(id) ?? 0;
+  const at = (id) => middle.get(id) ?? 0;
   nodes.forEach((node, i) => {
     for (const from of node.inputs) {
       const [a, b] = [at(from), at(node.id)];
@@ -81,7 +81,7 @@ async function fill(strips, { api, place, signal }) {
     for (let next = queue.shift(); next && !signal.aborted; next = queue.shift()) {
       const [node, canvas] = next;
       try {
-        strip(canvas, await api.output(/** @type {string} */ (place.img), node.id));
+        strip(canvas, await api.output(place.img, node.id));
       } catch { return; } // the rail says what is wrong
     }
   };

@@ -11,7 +11,7 @@ import { bar, contributions } from './contributions.mjs';
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, graph, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [features, output, weight, bias, run] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id), api.tensor(node.id, 'weight'),
     node.tensors.bias ? api.tensor(node.id, 'bias') : null, api.run(img)]);
   const sorted = [...run.probabilities.keys()].sort((a, b) => run.probabilities[b] - run.probabilities[a]);
@@ -39,9 +39,9 @@ export async function show(host, context) {
 
 /** Where a feature comes from, through flattening and dropout: its name there, and a way down. @param {import('../main.mjs').Context} context */
 function origin({ graph, node, go }) {
-  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]);
+  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]) ?? n;
   let source = before(node);
-  while (['flatten', 'dropout'].includes(source?.kind)) source = before(source);
+  while (['flatten', 'dropout'].includes(source.kind)) source = before(source);
   const [, height = 1, width = 1] = source.shape;
   const cellOf = (n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
   return {
@@ -62,7 +62,7 @@ function probabilities({ graph, node, go }, run, logits, cells, chosen) {
     const logit = h('td.n', {}, num(logits[k])), probability = h('td.n', {}, percent(run.probabilities[k]));
     check(logit, `${node.id}:${k}`, logits[k], cells[k]);
     check(probability, `softmax:${k}`, run.probabilities[k], results[k]);
-    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen) },
+    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen), 'data-start': k === chosen },
       h('th', { scope: 'row' }, graph.classes[k]), h('td.bars', {}, bar(logits[k], widest)), logit, h('td.n.wide', {}, num(shifted[k], { wide: true })), h('td.n.wide', {}, num(exponentials[k], { wide: true })), probability);
   });
   const table = h('table.terms', { role: 'grid', 'aria-label': 'classes' },

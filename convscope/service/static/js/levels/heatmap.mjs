@@ -20,7 +20,7 @@ const FORMULAS = /** @type {Record<string, string>} */ ({
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, graph, place } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const method = graph.methods.find(({ name }) => name === place.method) ?? graph.methods[0];
   const { index: predicted } = await api.run(img);
   const asked = { img, method: method.name, target: place.target ?? predicted, ...(method.needs_layer ? { layer: place.layer ?? graph.cam_layer } : {}) };
@@ -41,7 +41,7 @@ export async function show(host, context) {
   const value = found.map[y * width + x];
   const at = `${found.method}:map:${y},${x}`, name = `the map at ${y}, ${x}, for ${graph.classes[found.target]}`;
   host.append(
-    h('.heat-top', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
+    h('.beside', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
       h('p.note', {}, 'The server’s number. This method runs the network many times or decomposes its features: its map is shown, not computed again.')),
     await overlay(api, asked, graph.classes[found.target])),
     ...(found.evidence === 'none' ? [h('p.problem', { role: 'status' }, `Nothing here argues for ${graph.classes[found.target]}: no value of the map is positive, so the heatmap is empty.`)] : []),

@@ -20,7 +20,7 @@ async function bytes(url) {
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, graph } = context;
-  const img = /** @type {string} */ (place.img), [c, y, x] = /** @type {number[]} */ ([place.c, place.y, place.x]);
+  const img = place.img, [c, y, x] = /** @type {number[]} */ ([place.c, place.y, place.x]);
   const [output, picture] = await Promise.all([api.output(img, node.id), api.picture(img).then(bytes)]);
   const [channels, height, width] = output.shape;
   if (c >= channels || y >= height || x >= width) throw new Error(`the picture is ${output.shape.join('×')}: it has no place ${c}, ${y}, ${x}`);

@@ -13,9 +13,9 @@ const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'm
 
 /** The head that layer and channel share. @param {Context} context @param {any} title @param {...any} more */
 export function heading({ node, graph }, title, ...more) {
-  const before = node.inputs.map((/** @type {string} */ id) => graph.nodes.find((n) => n.id === id)).filter(Boolean);
+  const before = node.inputs.map((id) => graph.nodes.find((n) => n.id === id)).filter(Boolean);
   return h('header', {}, h('p.eyebrow', {}, what(node)), h('h1', {}, title), h('p.lead', {}, how(node)), facts([
-    ...(before.length ? [/** @type {[string, any]} */ (['takes', before.map((/** @type {any} */ n) => dims(n.shape)).join(' and ')])] : []),
+    ...(before.length ? [/** @type {[string, any]} */ (['takes', before.map((n) => dims(n.shape)).join(' and ')])] : []),
     ['gives', dims(node.shape)],
     ...Object.entries(node.tensors).map(([name, shape]) => /** @type {[string, any]} */ ([name.replace('_', ' '), dims(/** @type {number[]} */ (shape))])),
     ...(node.multiply_adds ? [/** @type {[string, any]} */ (['multiply-adds', short(node.multiply_adds)])] : []),
@@ -25,7 +25,7 @@ export function heading({ node, graph }, title, ...more) {
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, node, place, go, announce } = context;
-  const { shape, data } = await api.output(/** @type {string} */ (place.img), node.id, {});
+  const { shape, data } = await api.output(place.img, node.id, {});
   const channels = shape[0], flat = shape.length === 1, size = flat ? 1 : shape[1] * shape[2];
   const scale = scaleOf(data);
   const stats = Array.from({ length: channels }, (_, c) => {
@@ -45,16 +45,16 @@ export async function show(host, context) {
     }, picture, h('span.tag', {}, String(c)));
   });
   const grid = h(channels <= 16 ? '.tiles.few' : '.tiles', { role: 'grid', 'aria-label': `${channels} ${flat ? 'numbers' : 'channels'} of ${node.id}` }, h('.row', { role: 'row' }, tiles));
-  const open = (/** @type {HTMLElement} */ tile) => go({ c: Number(tile.dataset.channel) });
+  const open = (tile) => go({ c: Number(tile.dataset.channel) });
   const start = Math.max(0, order.findIndex(({ c }) => c === place.from));
   tiles[start]?.setAttribute('data-start', '');
   rove(grid, { cells: () => tiles, start, onmove: (tile) => announce(tile.getAttribute('aria-label')), onopen: open });
-  const pin = (/** @type {string | undefined} */ c) => {
+  const pin = (c) => {
     if (c === undefined) return;
     if (!pins.delete(Number(c))) pins.add(Number(c));
     go({ pin: [...pins].join(',') || undefined }, { replace: true });
   };
-  grid.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => {
+  grid.addEventListener('keydown', (e) => {
     if (e.key === 'p') pin(/** @type {HTMLElement} */ (document.activeElement).dataset.channel);
   });
   const note = h('p.note', { role: 'status' });

@@ -25,7 +25,7 @@ export function locator({ node, place, go, announce }, output, caption) {
 /** The place in words, with the channels before and after. @param {Context} context @param {number} channels */
 export function siblings({ place, go, node }, channels) {
   const c = place.c ?? 0, flat = node.shape.length === 1;
-  const to = (/** @type {number} */ by) => go({ c: (c + by + channels) % channels }, { replace: true });
+  const to = (by) => go({ c: (c + by + channels) % channels }, { replace: true });
   return h('span.siblings', {}, h('button.quiet-button', { id: 'channel-before', type: 'button', 'aria-label': flat ? 'Number before' : 'Channel before', onclick: () => to(-1) }, '‹'),
     flat ? `number ${c}` : `channel ${c}`, h('button.quiet-button', { id: 'channel-after', type: 'button', 'aria-label': flat ? 'Next number' : 'Next channel', onclick: () => to(1) }, '›'),
     flat || place.y === undefined ? '' : ` at ${place.y}, ${place.x}`);

@@ -5,7 +5,7 @@ import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
-import { cellAt, fraction, moving, root, row } from './cell.mjs';
+import { beside, cellAt, fraction, moving, root } from './cell.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
 
@@ -14,7 +14,6 @@ const OFFERED = 12; // pictures to choose mates from
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
   const mode = place.mode === 'train' ? 'train' : 'eval';
   const { cell: [c], index, id, name } = cellAt(context);
   const held = async (tensor, otherwise) => tensor in node.tensors ? (await api.tensor(node.id, tensor)).data[c] : otherwise;
@@ -35,7 +34,7 @@ export async function show(host, context) {
   const v = (n) => h('span.term', {}, num(n));
 
   host.append(
-    hero(chosen, id, name),
+    beside(hero(chosen, id, name), moving(context, shown.input, 'x', 'x, before'), '→', moving(context, shown.output, 'y', 'y, normalised')),
     h('.formula', { role: 'math', 'aria-label': 'gamma times x minus mu, over the root of sigma squared plus epsilon, plus beta' },
       h('i', {}, 'γ'), h('span.op', {}, ' · '), fraction([h('i', {}, 'x'), ' − ', h('i', {}, 'μ')], root(h('i', {}, 'σ'), '² + ', h('i', {}, 'ε'))), h('span.op', {}, ' + '), h('i', {}, 'β'),
       h('span.op', {}, ' = '), v(weight), h('span.op', {}, ' · '), fraction([v(chosen.x), μ < 0 ? ' + ' : ' − ', v(Math.abs(μ))], root(v(σ2), ' + ', String(node.settings.eps))), h('span.op', {}, bias < 0 ? ' − ' : ' + '), v(Math.abs(bias)),
@@ -43,14 +42,13 @@ export async function show(host, context) {
     chips('statistics', [['eval', 'eval: running statistics'], ['train', 'train: this batch']], mode, (to) => go({ mode: to === 'train' ? 'train' : undefined }, { replace: true })),
     panel(context, 'steps', 'Step by step', steps(ofRunning, ofBatch, mode, { weight, bias, eps: node.settings.eps }),
       'problem' in batch ? h('p.note', {}, /** @type {any} */ (batch).problem) : h('p.note', {}, `In use a network normalises by what it remembers of training; in training by the batch at hand, here the ${count(/** @type {any} */ (batch).count)} numbers of this channel in ${place.mates ? `${place.mates.split(',').length + 1} pictures` : 'this one picture'}.`)),
-    panel(context, 'mates', 'Batch mates', await mates(context)),
-    panel(context, 'maps', 'The channel', row(moving(context, shown.input, 'x', 'x, before'), '→', moving(context, shown.output, 'y', 'y, normalised'))));
+    panel(context, 'mates', 'Batch mates', await mates(context)));
   context.field(node.id, place.y, place.x);
 }
 
 /** What one of the two ways starts from. @param {Context} context @param {any} how @param {any} [statistics] */
 async function column({ api, node, place }, how, statistics) {
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output, found] = await Promise.all([api.output(img, node.inputs[0], how), api.output(img, node.id, how),
     statistics ? null : api.statistics(img, node.id, place.mates)]);
   const c = place.c ?? 0;

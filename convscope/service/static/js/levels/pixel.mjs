@@ -4,7 +4,7 @@ import { convCell, window } from '../arithmetic.mjs';
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
-import { numberTable } from '../grid.mjs';
+import { numberTable, rove } from '../grid.mjs';
 import { im2col } from '../im2col.mjs';
 import { hero, panel } from '../parts.mjs';
 import { waterfall } from '../waterfall.mjs';
@@ -13,8 +13,8 @@ import { locator, siblings } from './locator.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
-  const { api, node, place, announce } = context;
-  const img = /** @type {string} */ (place.img), cell = /** @type {[number, number, number]} */ ([place.c, place.y, place.x]);
+  const { api, node, place, announce, go } = context;
+  const img = place.img, cell = /** @type {[number, number, number]} */ ([place.c, place.y, place.x]);
   const [output, input, weight, bias] = await Promise.all([
     api.output(img, node.id), api.output(img, node.inputs[0]), api.tensor(node.id, 'weight'), node.tensors.bias ? api.tensor(node.id, 'bias') : null,
   ]);
@@ -28,7 +28,7 @@ export async function show(host, context) {
   const pScale = scaleOf(result.terms.map((t) => t.product));
   const pieces = Array.from({ length: inside }, (_, k) => result.terms.slice(k * size, (k + 1) * size));
 
-  const tiny = (/** @type {number[]} */ data, /** @type {number} */ scale) => {
+  const tiny = (data, scale) => {
     const canvas = h('canvas.pixels.patch', { 'aria-hidden': 'true', style: { '--ratio': kw / kh } });
     paint(canvas, data, kh, kw, scale);
     return canvas;
@@ -42,13 +42,22 @@ export async function show(host, context) {
   const detail = h('.detail');
   const select = (/** @type {{key: number, value: number}} */ { key, value: part }, quiet = false) => {
     const piece = pieces[key - first];
-    const table = (/** @type {string} */ name, /** @type {number[]} */ data, /** @type {number} */ scale, /** @type {string} */ caption) =>
-      h('.table-of', {}, numberTable({ data, rows: kh, cols: kw, scale, caption, outside: name === 'weight' ? undefined : (r, s) => piece[r * kw + s].padded }));
-    const padded = piece.some((t) => t.padded);
-    detail.replaceChildren(h('.maps', { tabindex: 0, role: 'group', 'aria-label': `channel ${key}: patch times kernel` },
-      table('input', piece.map((t) => t.input), inScale, `patch of channel ${key}${padded ? ', hatched: padding' : ''}`), h('span.op', {}, '×'),
-      table('weight', piece.map((t) => t.weight), kScale, 'kernel'), h('span.op', {}, '='), table('product', piece.map((t) => t.product), pScale, 'products'),
-      h('p.part-sum', {}, h('span.op', {}, 'Σ'), h('b', {}, num(part)))));
+    const table = (data, scale, caption, more = {}) => numberTable({ data, rows: kh, cols: kw, scale, caption, ...more });
+    const outside = (r, k) => piece[r * kw + k].padded;
+    const patch = table(piece.map((t) => t.input), inScale, `patch of channel ${key}: open a number to follow it`, { outside, cell: (td, r, k) => {
+      const t = piece[r * kw + k];
+      Object.assign(td, { id: `patch-${r}-${k}` });
+      td.setAttribute('aria-label', t.padded ? 'padding, 0' : `channel ${t.c} at ${t.y}, ${t.x}: ${num(t.input)}`);
+    } });
+    patch.setAttribute('role', 'grid');
+    patch.classList.add('ways');
+    const cells = [...patch.querySelectorAll('td')], real = piece.flatMap((t, n) => t.padded ? [] : [n]);
+    rove(patch, { cells: () => real.map((n) => cells[n]), onopen: (_, n) => {
+      const { c: from, y: row, x: column } = piece[real[n]];
+      go({ layer: node.inputs[0], c: from, y: row, x: column, level: undefined });
+    } });
+    detail.replaceChildren(h('.maps', {}, patch, h('span.op', {}, '×'), table(piece.map((t) => t.weight), kScale, 'kernel'), h('span.op', {}, '='),
+      table(piece.map((t) => t.product), pScale, 'products', { outside }), h('p.part-sum', {}, h('span.op', {}, 'Σ'), h('b', {}, num(part)))));
     product.mark((key - first) * size, size);
     if (!quiet) announce(`channel ${key} adds ${num(part)}`);
   };

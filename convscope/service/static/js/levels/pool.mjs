@@ -6,14 +6,14 @@ import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
 import { hero, panel } from '../parts.mjs';
-import { cellAt, moving, row, still } from './cell.mjs';
+import { beside, cellAt, moving, still } from './cell.mjs';
 
 const TABLE = 8; // rows and columns of the largest window shown as numbers
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place, go } = context;
-  const img = /** @type {string} */ (place.img);
+  const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { cell: [c, i = 0, j = 0], index, id, name } = cellAt(context);
   const cell = poolCell(input, node, [c, i, j]);
@@ -30,9 +30,8 @@ export async function show(host, context) {
   const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at ${best.y}, ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
     : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}.`];
   host.append(
-    hero({ value: output.data[index], ...cell }, id, name),
-    panel(context, 'window', 'The window', table, h('p.note', {}, said), best && h('button.button', { type: 'button', id: 'winner', onclick: () => enter(best) }, `Follow ${best.y}, ${best.x} down`)),
-    panel(context, 'maps', 'The channel', row(still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
-      moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after'))));
+    beside(hero({ value: output.data[index], ...cell }, id, name), still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
+      moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after')),
+    panel(context, 'window', 'The window', table, h('p.note', {}, said), best && h('button.button', { type: 'button', id: 'winner', onclick: () => enter(best) }, `Follow ${best.y}, ${best.x} down`)));
   context.field(output.shape.length === 3 ? node.id : null, i, j);
 }
