@@ -31,7 +31,7 @@ export async function show(host, context) {
       chips('compare', [['alone', 'this class alone'], ['against', `against ${graph.classes[rival]}`]], against ? 'against' : 'alone', (to) => go({ sort: to === 'against' ? to : undefined }, { replace: true })),
       contributions({
         id: 'feature', columns: ['feature', 'value', against ? 'weight, difference' : 'weight', 'product'], rows, shown: 12, open: from.open,
-        caption: against ? `All ${rows.length} products${bias ? ' and the biases' : ''} come to ${num(cell.sum - other.sum, { sign: true, wide: true })}: by so much the logit of ${graph.classes[k]} is ahead.`
+        caption: against ? `All ${rows.length} products${bias ? ' and the biases' : ''} come to ${num(cell.sum - other.sum, { sign: true, wide: true })}: by so much the logit of ${graph.classes[k]} is ${cell.sum < other.sum ? 'behind' : 'ahead'}.`
           : `All ${rows.length} products${bias ? ` and the bias, ${num(/** @type {number} */ (cell.bias), { sign: true })},` : ''} come to ${num(cell.sum, { wide: true })}. Enter follows one down.`,
       })));
   context.field(null);
