@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.numpy_tables import plain_text
 from benchmarks.page_tables import TABLES, describe
@@ -30,6 +30,7 @@ from convscope.runs.environment import command_line, describe_environment
 
 ROOT = Path(__file__).parent.parent
 PACKAGED = "cifar10-94"
+SCREEN: ViewportSize = {"width": 1440, "height": 900}
 LEVELS: dict[str, dict[str, Any]] = {  # in the order of a reader who goes down, on pictures that are new to the server
     "network": {},
     "layer": {"layer": "stem.conv"},
@@ -63,7 +64,7 @@ def first_paints(browser: Browser, site: str, rounds: int) -> list[float]:
 
 
 def _fresh(browser: Browser, site: str, measure: Any) -> Any:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport=SCREEN)
     page = context.new_page()
     page.goto(site)
     try:
@@ -119,7 +120,7 @@ def wide_run(folder: Path) -> str:
     for index, (image, label) in enumerate(zip(scenes.images[:64], scenes.labels[:64], strict=True)):
         file = folder / "pictures" / scenes.classes[label] / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encode_png(image.transpose(1, 2, 0)))
+        file.write_bytes(encode_png(image))
     options = {"data.path": folder / "pictures", "data.size": 64, "data.val_fraction": 0, "model.name": "simple-cnn"}
     options |= {"model.initial_channels": 128, "train.epochs": 1}
     sets = [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
@@ -136,13 +137,13 @@ def measure(rounds: int, environment: dict[str, Any]) -> dict[str, Any]:
         result["environment"]["browser"] = f"Chromium {browser.version}"
         with serving(PACKAGED) as site:
             result["first_paint"] = summary(first_paints(browser, site, rounds))
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page = browser.new_page(viewport=SCREEN)
             page.goto(site)
             page.wait_for_selector(".level")
             result["clicks"] = {name: summary(took) for name, took in clicks(page, rounds).items()}
             page.close()
         with serving(wide_run(Path(folder))) as site:
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page = browser.new_page(viewport=SCREEN)
             result["moves"] = summary(moves(page, site, 5 * rounds))
         browser.close()
     for table in TABLES.values():
