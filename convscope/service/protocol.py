@@ -5,6 +5,7 @@ import json
 import uuid
 from typing import Any
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from convscope.service.problems import Problem
@@ -37,11 +38,14 @@ class Protocol(HttpToolsProtocol):
         if self._timer is not None:
             self._came += len(data)
             if self._came > MAX_HEADERS:
-                self._refuse(Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes"))
+                self._refuse(_too_large())
 
     def on_headers_complete(self) -> None:
         """A request has begun."""
         self._stop_timer()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADERS:
+            self._refuse(_too_large())  # they came with their end, in one read
+            raise HttpParserError("headers too large")
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,6 +79,10 @@ class Protocol(HttpToolsProtocol):
         lines = [f"{name}: {value}\r\n".encode() for name, value in (headers | problem.headers).items()]
         self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body]))
         self.transport.close()
+
+
+def _too_large() -> Problem:
+    return Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes")
 
 
 def protocol(seconds: float, connections: int) -> type[Protocol]:
