@@ -115,7 +115,7 @@ def fit_picture(array: NDArray[np.uint8], size: tuple[int, int], crop: Crop) -> 
         raise ValueError(f"size must be (height, width) of at least 1 pixel, got {tuple(size)}")
     if array.shape[1:] == (height, width):
         return array
-    image = Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+    image = _image(array)
     box = (0.0, 0.0, float(image.width), float(image.height))  # left, top, right, bottom
     if crop == "center":
         scale = max(height / image.height, width / image.width)
@@ -154,10 +154,15 @@ def prepare(
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:
-    """A picture, uint8 (H, W) or (H, W, 3), as the content of a PNG file."""
+    """The PNG of a picture, uint8 (C, H, W), C of 1 or 3; nothing is lost."""
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
+    _image(array).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _image(array: NDArray[np.uint8]) -> Image.Image:
+    """A picture (C, H, W) as Pillow holds it."""
+    return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
 def _open(source: io.BytesIO | Path, formats: tuple[str, ...]) -> Image.Image:

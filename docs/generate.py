@@ -19,6 +19,7 @@ from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
 from convscope.doctor import CHECKS
 from convscope.registry import DATASETS, METHODS, MODELS
+from convscope.service.settings import Settings, flag, variable
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,6 +36,7 @@ COMMANDS = [
     "verify",
     "doctor",
     "export",
+    "serve",
     "smoke",
     "data",
     "data list",
@@ -109,6 +111,16 @@ def configuration_rows(section: type[BaseModel], prefix: str) -> list[list[str]]
     return rows
 
 
+def service_settings() -> str:
+    """A row a setting of `convscope serve`."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        given = "`[RUN]...`" if name == "runs" else "–" if name == "api_key" else f"`{flag(name)}`"
+        default = "`cifar10-94`" if name == "runs" else "–" if field.default is None else f"`{field.default}`".lower()
+        rows.append([given, f"`{variable(name)}`", default, str(field.description)])
+    return table(["flag", "variable", "default", "meaning"], rows)
+
+
 def choices(annotation: object) -> str:
     """The values that a Literal allows."""
     values = getattr(annotation, "__args__", ())
@@ -178,6 +190,7 @@ PARTS = {
     "doctor": doctor,
     "recipes": recipes,
     "configuration": configuration,
+    "service settings": service_settings,
     "speed": speed,
     "training speed": training_speed,
     "explanation speed": explanation_speed,

@@ -278,3 +278,16 @@ def test_a_picture_is_prepared_as_the_checkpoint_says() -> None:
     for wrong in [{}, {"size": 4, "mode": "L", "crop": "center"}, {"size": [4, 4], "mode": "HSV", "crop": "resize"}]:
         with pytest.raises(ValueError, match="expected picture as size"):
             prepare(source, wrong)
+
+
+def test_formats_and_smallest_side_can_be_narrowed(tmp_path: Path) -> None:
+    picture = tmp_path / "a.bmp"
+    Image.fromarray(np.zeros((1, 9, 3), np.uint8)).save(picture)
+    assert read_picture(picture, "L").shape == (1, 1, 9)
+    with pytest.raises(DataError, match="not a picture in one of the formats PNG, JPEG"):
+        read_picture(picture, "L", formats=("PNG", "JPEG"))
+    with pytest.raises(DataError, match="9 × 1 pixels, at least 2 × 2 are needed"):
+        read_picture(picture, "L", min_side=2)
+    how = {"size": (4, 4), "mode": "L", "crop": "resize"}
+    with pytest.raises(DataError, match="at most 8 are accepted"):
+        prepare(picture, how, max_pixels=8)

@@ -76,6 +76,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel: Path, 
     kept = (".py", ".yaml", ".html", "py.typed")
     expected = {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("convscope/**/*") if path.name.endswith(kept)}
     expected |= {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("convscope/trained/*/*")}
+    static = (CHECKOUT / "convscope" / "service" / "static").rglob("*")
+    expected |= {str(path.relative_to(CHECKOUT)) for path in static if path.is_file()}
     expected |= {f"convscope/trained/tiny/{path.name}" for path in exported_run.path.iterdir()}
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -84,6 +86,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel: Path, 
         "convscope/recipes/digits.yaml",
         "convscope/runs/report.html",
         "convscope/audit/page.html",
+        "convscope/service/static/docs/start.js",
         "convscope/py.typed",
     } <= found
 

@@ -17,7 +17,8 @@ from convscope.audit.subject import Subject
 from convscope.explain import Explanation
 from convscope.explain.faithfulness import Classify, Curve, average_drop, blurred, bootstrap, deletion, insertion, road
 
-STEPS = 6  # of deletion and insertion; their first and last points are the same for all maps
+STEPS = 5  # of deletion and insertion; their first and last points are the same for all maps
+SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the pixels that ROAD removes
 CURVES = ("deletion", "insertion", "ROAD")  # on which verdicts rest
 BETTER = {"deletion": -1, "insertion": 1, "ROAD": -1, "average drop": -1, "increase": 1}  # less, or more, is better
 
@@ -82,7 +83,7 @@ def enter(subject: Subject, found: Explanation, classify: Classify) -> Entry:
     curves = {
         "deletion": deletion(classify, images, targets, maps, STEPS),
         "insertion": insertion(classify, images, targets, maps, STEPS),
-        "ROAD": road(classify, images, targets, maps),
+        "ROAD": road(classify, images, targets, maps, SHARES),
     }
     drops, rises = average_drop(classify, images, targets, heat)
     values = {name: curve.areas for name, curve in curves.items()}

@@ -13,13 +13,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscope.audit.audit import Audit, MethodAudit
+from convscope.audit.audit import IMAGES, Audit, MethodAudit
 from convscope.audit.charts import curve_chart, likeness_chart
 from convscope.audit.contest import BETTER, CURVES, Interval
 from convscope.audit.not_checked import not_checked
 from convscope.audit.sanity import THRESHOLD, Likeness
 from convscope.audit.verdict import CONTROLS, beats_all, listed, outcome
 from convscope.explain import Explanation, display_size, overlay
+from convscope.registry import METHODS
 from convscope.runs.environment import command_line
 
 SHOWN = 6  # pictures
@@ -35,7 +36,7 @@ def render_audit(audit: Audit) -> str:
     best = [method.name for method in audit.methods if beats_all(method.gains)]
     page = environment.from_string(template).render(
         audit=audit,
-        path=command_line([audit.run]),
+        again=_again(audit),
         best=best,
         listed=listed,
         methods=[_method(method, audit) for method in audit.methods],
@@ -53,6 +54,15 @@ def render_audit(audit: Audit) -> str:
         not_checked=not_checked(audit),
     )
     return page.strip() + "\n"
+
+
+def _again(audit: Audit) -> str:
+    """The command that makes this page again, for a shell to take."""
+    count, asked = len(audit.subject.images), [*(m.name for m in audit.methods), *audit.refused]
+    options = [] if count == IMAGES else ["--images", str(count)]
+    if len(asked) < len(METHODS):
+        options += [part for name in asked for part in ("--method", name)]
+    return command_line(["convscope", "audit", audit.run, *options, *["--random-labels"] * bool(audit.random_labels)])
 
 
 def _method(method: MethodAudit, audit: Audit) -> dict[str, Any]:

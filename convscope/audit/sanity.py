@@ -118,7 +118,8 @@ def compare(
     subject: Subject, model: nn.Module, maps: Sequence[MethodMaps], price: int
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
     """The rank correlation of each method's maps of `model` with the originals, (n,); and why some have none."""
-    copy, found, problems = EvalCopy(model), dict[str, NDArray[np.float64]](), dict[str, str]()
+    # of random weights only the order of the places is asked
+    copy, found, problems = EvalCopy(model, refine=False), dict[str, NDArray[np.float64]](), dict[str, str]()
     counts = {m.name: min(len(m), PICTURES, max(FEWEST, price // m.passes)) for m in maps}
     step = pictures_at_once(subject.images)
     parts: dict[str, list[NDArray[np.float64]]] = {m.name: [] for m in maps}

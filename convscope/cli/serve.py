@@ -21,7 +21,7 @@ def option(name: str) -> Any:
 def serve(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help=SETTINGS["runs"].meaning, show_default="cifar10-94"),
+        typer.Argument(metavar="RUN", help=SETTINGS["runs"].meaning, show_default="cifar10-94"),
     ] = None,
     host: Annotated[str | None, option("host")] = None,
     port: Annotated[int | None, option("port")] = None,

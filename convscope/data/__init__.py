@@ -1,8 +1,8 @@
 """A data set's name -> its training and test pictures as two `ImageSet`s; torch is loaded only for batches.
 
-The public face: `load`, `load_configured`, `load_at_hand`, `hold_out`, `fetch`, `available`, `ImageSet`; and, on first
-use because they need torch, `Batches`, `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`, `RandomCrop`,
-`ColorJitter`, `Cutout`, `Compose`, and `build_augment`.
+The public face: `load`, `load_configured`, `load_at_hand`, `is_at_hand`, `hold_out`, `fetch`, `available`, `ImageSet`;
+and, on first use because they need torch, `Batches`, `evaluation_batches`, `derive_seed`, the transforms `RandomFlip`,
+`RandomCrop`, `ColorJitter`, `Cutout`, `Compose`, and `build_augment`.
 """
 
 import inspect
@@ -35,6 +35,7 @@ __all__ = [
     "evaluation_batches",
     "fetch",
     "hold_out",
+    "is_at_hand",
     "load",
     "load_at_hand",
     "load_configured",
@@ -105,6 +106,17 @@ def load_at_hand(data: "DataConfig", data_dir: str | Path | None = None) -> tupl
     for names in _files(data.name):
         locate(data.name, names, None if data_dir is None else Path(data_dir))
     return load_configured(data, data_dir)
+
+
+def is_at_hand(data: "DataConfig", data_dir: str | Path | None = None) -> bool:
+    """Whether `load_at_hand` would find the files; what is in them shows when they are loaded."""
+    folder = None if data_dir is None else Path(data_dir)
+    try:
+        if data.name == "folder":
+            import_module("convscope.data.folder").root_folder(folder, data.path)
+        return all(locate(data.name, names, folder) for names in _files(data.name))
+    except (DataError, UsageError):
+        return False
 
 
 def hold_out(pictures: ImageSet, config: "RunConfig") -> tuple[ImageSet, ImageSet | None]:

@@ -58,7 +58,7 @@ def load_folder(
         UsageError: no folder was named, or an option is none of the choices.
         DataError: no such folder, fewer than two classes, a class with too few pictures, or files that cannot be read.
     """
-    root = _root(data_dir, path)
+    root = root_folder(data_dir, path)
     height, width = (size, size) if isinstance(size, int) else size
     if mode not in MODES or crop not in CROPS or corrupt not in ("refuse", "skip") or min(height, width) < 1:
         raise UsageError(
@@ -85,8 +85,8 @@ def load_folder(
     return _split(root, _read(root, files, classes, picture, corrupt), seed)
 
 
-def _root(data_dir: Path | None, path: str | Path | None) -> Path:
-    """The folder that was meant."""
+def root_folder(data_dir: Path | None, path: str | Path | None) -> Path:
+    """The folder that was meant; raises as `load_folder` where none was named, or there is none."""
     if path is None and data_dir is None:
         raise UsageError(
             "folder: no folder was named; give yours as --data-dir FOLDER, with a folder of pictures for each class in "

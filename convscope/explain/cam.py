@@ -4,11 +4,17 @@ A method here is a function ``(model, layer, images, targets) -> maps`` with one
 `METHODS`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 
 from convscope.explain.capture import EvalCopy, as_eval_copy, class_gradient
 from convscope.explain.methods import RefusalError
+
+_SUMS: ContextVar[list[tuple[Tensor, Tensor]] | None] = ContextVar("sums", default=None)
 
 
 def grad_cam(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: Tensor) -> Tensor:
@@ -137,7 +143,21 @@ def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
         total = terms.sum(dim=1)
         error = terms.shape[1] * torch.finfo(dtype).eps / 2
         doubt = terms.abs_().sum(dim=1).mul_(error / (1 - error))
-        return total.masked_fill_(total.abs() <= doubt, 0.0)
+        total.masked_fill_(total.abs() <= doubt, 0.0)
+    if (noted := _SUMS.get()) is not None:
+        noted.append((weights.detach(), total))
+    return total
+
+
+@contextmanager
+def sums_noted() -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """A list of (weights, sum) of every `weighted_sum` in this thread while the context lasts: how a map came about."""
+    noted: list[tuple[Tensor, Tensor]] = []
+    token = _SUMS.set(noted)
+    try:
+        yield noted
+    finally:
+        _SUMS.reset(token)
 
 
 def _at(model: nn.Module | EvalCopy, layer: str, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,10 +32,12 @@ class EvalCopy:
     Args:
         model: any module.
         progress: told by the methods that make many passes how far they are.
+        refine: whether a method may make more passes where its first answer is not exact enough.
     """
 
-    def __init__(self, model: nn.Module, progress: Progress | None = None) -> None:
+    def __init__(self, model: nn.Module, progress: Progress | None = None, refine: bool = True) -> None:
         self.model = eval_clone(model)
+        self.refine = refine
         self.progress = progress
         self.name = type(model).__name__
         self._last: tuple[str, Tensor, tuple[Tensor, Tensor]] | None = None

@@ -1,6 +1,6 @@
 """Heatmaps and a network in; what the network loses and gains as pixels go and come in their order out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,18 +59,18 @@ def insertion(classify: Classify, images: Tensor, targets: Tensor, maps: Tensor,
     return _replaced(classify, blurred(images), images, targets, maps, steps)
 
 
-def road(classify: Classify, images: Tensor, targets: Tensor, maps: Tensor) -> Curve:
+def road(classify: Classify, images: Tensor, targets: Tensor, maps: Tensor, shares: Sequence[float] = ROAD) -> Curve:
     """Remove the hottest pixels first, filling in from around them, so that no hole gives the class away.
 
-    Args: as `deletion`.
+    Args: as `deletion`; `shares` of the pixels are removed, one after the other.
 
     Source: Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods", ICML 2022 (MoRF).
     """
     place = ranks(maps)  # (N, H, W)
     pixels = place[0].numel()
     values = [_probability(classify, images, targets)]
-    values += [_probability(classify, impute(images, place < share * pixels), targets) for share in ROAD]
-    return _curve([0.0, *ROAD], values)
+    values += [_probability(classify, impute(images, place < share * pixels), targets) for share in shares]
+    return _curve([0.0, *shares], values)
 
 
 def average_drop(classify: Classify, images: Tensor, targets: Tensor, heat: Tensor) -> tuple[NDArray[np.float64], ...]:

@@ -74,6 +74,7 @@ def integrated_gradients(
     Source: Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017.
     """
     copy = as_eval_copy(model)
+    most = HALVINGS if copy.refine else 0
     images = images.detach()
     maps = torch.zeros(len(images), *images.shape[2:], dtype=_precision(images), device=images.device)
     ends = torch.linspace(0, 1, steps + 1, dtype=maps.dtype, device=images.device)
@@ -85,7 +86,7 @@ def integrated_gradients(
     row = torch.arange(len(images), device=images.device).repeat_interleave(steps)
     start, stop = ends[:-1].repeat(len(images)), ends[1:].repeat(len(images))
     low, high = values[:, :-1].flatten(), values[:, 1:].flatten()
-    for halvings in range(HALVINGS + 1):
+    for halvings in range(most + 1):
         middle, missed = (start + stop) / 2, torch.zeros(len(row), dtype=torch.bool, device=images.device)
         at_middle = torch.empty_like(low)
         pending = torch.zeros_like(maps)  # what the parts found that may yet be halved
@@ -96,7 +97,7 @@ def integrated_gradients(
             at_middle[part] = logits.detach().gather(1, targets[row[part]][:, None])[:, 0].to(low.dtype)
             found = (own * gradient).sum(dim=1).to(maps.dtype) * length[:, None, None]
             off = (found.sum(dim=(1, 2)) - (high[part] - low[part])).abs()
-            missed[part] = (off > allowed[row[part]] * length + rounding[row[part]]) & (halvings < HALVINGS)
+            missed[part] = (off > allowed[row[part]] * length + rounding[row[part]]) & (halvings < most)
             kept = ~missed[part]
             maps.index_add_(0, row[part][kept], found[kept])
             pending.index_add_(0, row[part][~kept], found[~kept])

@@ -19,8 +19,12 @@ def multiply_adds(model: nn.Module, in_shape: Shape) -> dict[str, int]:
     """
     counts: Counter[str] = Counter()
     for name, shape in layer_shapes(model, in_shape):
-        module = model.get_submodule(name)
-        counts[name] += 0
-        if isinstance(module, Conv2D | nn.Conv2d | nn.Linear):
-            counts[name] += math.prod(shape) * module.weight[0].numel()  # a sum of so many products for each output
+        counts[name] += call_multiply_adds(model.get_submodule(name), shape)
     return dict(counts)
+
+
+def call_multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Those of one call of a layer whose output for one picture has this shape; 0 for a layer that has none."""
+    if not isinstance(module, Conv2D | nn.Conv2d | nn.Linear):
+        return 0
+    return math.prod(shape) * module.weight[0].numel()  # a sum of so many products for each output

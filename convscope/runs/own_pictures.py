@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convscope.config import DataConfig, RunConfig
-from convscope.data import ImageSet, hold_out, load_at_hand, load_configured
+from convscope.data import ImageSet, hold_out, is_at_hand, load_at_hand, load_configured
 from convscope.errors import ConvscopeError, UsageError
 from convscope.runs.environment import read_environment
 from convscope.runs.run import Run
@@ -65,15 +65,26 @@ def own_pictures(run: Run, data_dir: Path | None = None, *, download: bool = Tru
     Raises:
         DataError, UsageError: as `load_configured`.
     """
-    try:
-        record = read_environment(run.path)
-    except ConvscopeError:  # a checkpoint alone is enough to use a run
-        record = {}
+    record = _record(run)
     where = data_dir or last_place(record)
     load = load_configured if download else load_at_hand
     pictures, test = load(placed(run.config.data, where), where)
     recorded = record.get("pictures")
     return OwnPictures(run.name, run.config, recorded if isinstance(recorded, dict) else {}, pictures, test)
+
+
+def are_at_hand(run: Run, data_dir: Path | None = None) -> bool:
+    """Whether `own_pictures` would find the files of the run's data set without a download; opens none."""
+    where = data_dir or last_place(_record(run))
+    return is_at_hand(placed(run.config.data, where), where)
+
+
+def _record(run: Run) -> Mapping[str, Any]:
+    """The run's `environment.json`, empty where there is none: a checkpoint alone is enough to use a run."""
+    try:
+        return read_environment(run.path)
+    except ConvscopeError:
+        return {}
 
 
 def last_place(record: Mapping[str, Any]) -> Path | None:

@@ -66,6 +66,7 @@ def _explained(model: Served, ticket: Ticket[Question, list[Answer]]) -> list[An
         found = explain(model.run.model, batch, question.target, question.layer, question.method, go_on)
         png = None
         if question.drawn:
-            png = encode_png(overlay(picture, found.heatmaps(display_size(*picture.shape[1:]))[0]))
+            drawn = overlay(picture, found.heatmaps(display_size(*picture.shape[1:]))[0])  # (H, W, 3)
+            png = encode_png(drawn.transpose(2, 0, 1))
         answers.append(Answer(found, softmax(found.logits.astype(np.float64))[0], png))
     return answers

@@ -16,6 +16,7 @@ from convscope.service.gate import HEADER, Gate, read_keys
 from convscope.service.limits import MEGABYTE, BodyLimits
 from convscope.service.lingering import Lingering
 from convscope.service.models import Models
+from convscope.service.openapi import name_the_models
 from convscope.service.problems import Problem, of_status
 from convscope.service.settings import Settings
 from convscope.service.work import Work
@@ -59,6 +60,7 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
     app.include_router(routes.router, dependencies=locked)
     app.include_router(health.router)
     pages.mount(app)
+    name_the_models(app, models.names)
     app.add_middleware(  # the last one added is the first to see a request
         BodyLimits,
         body=int(settings.body * MEGABYTE),

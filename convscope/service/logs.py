@@ -31,10 +31,8 @@ def log(level: int, message: str, **values: object) -> None:
 
 
 def start_logging(level: str) -> None:
-    """Send the service's records, and what uvicorn has to complain about, to standard error."""
+    """Send all records of this process to standard error: the service's from `level` on, a library's if it failed."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name, least in ((LOG.name, level.upper()), ("uvicorn.error", "WARNING"), ("asyncio", "ERROR")):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(least)
+    logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)  # clients' mistakes are no news
+    LOG.setLevel(level.upper())

@@ -1,6 +1,9 @@
 """What FastAPI cannot see by itself: the pictures that a request carries, and how requests fail."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from fastapi import FastAPI
 
 from convscope.service.schemas import Error
 from convscope.service.uploads import FIELD, FORMATS
@@ -50,3 +53,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"model": Error, "description": MEANINGS[status]} | ({"headers": again} if status in (429, 503) else {})
         for status in statuses
     }
+
+
+def name_the_models(app: FastAPI, names: Sequence[str]) -> None:
+    """Let the description say which values `model` takes; they are known when the service starts."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for path in describe()["paths"].values():
+                for operation in path.values():
+                    for parameter in operation.get("parameters", ()):
+                        if parameter["name"] == "model" and parameter["in"] == "query":
+                            parameter["schema"] = {"type": "string", "enum": list(names)}
+        return describe()  # which keeps what it made
+
+    app.openapi = described  # type: ignore[method-assign]

@@ -55,6 +55,7 @@ def test_the_page_fetches_nothing_and_says_everything(digits_audit):
         assert oracle.name in words
     assert words.count("holds") >= len(digits_audit.oracles)
     assert "--random-labels" in words
+    assert f"This page again: convscope audit {digits_audit.run} --images 32" in words
     assert page.count('<svg class="spark"') == 16
     assert page.count('class="band"') == 48
 
@@ -114,6 +115,8 @@ def test_the_command(cli, copied_run):
     assert answer["html"] == str(copied_run.path / "views" / "audit.html")
     page = (copied_run.path / "views" / "audit.html").read_text(encoding="utf-8")
     assert answer["methods"][0]["verdict"] in text_of(page)
+    again = f"convscope audit {copied_run.path} --images 16 --method grad-cam --method saliency"
+    assert f"This page again: {again}" in text_of(page)
     assert [line.split()[:2] for line in err.splitlines()] == [["audit", f"{n}/5"] for n in range(1, 6)]
     assert cli("verify", copied_run.path)[0] == 0  # the page is none of the run's artefacts
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from convscope.explain.capture import EvalCopy
 from convscope.explain.gradients import (
     NOISE,
     input_gradient,
@@ -52,6 +53,17 @@ def test_integrated_gradients_are_complete(make, pictures):
         maps = integrated_gradients(model, "", images, targets)
         expected = logits(model, images, targets) - logits(model, torch.zeros_like(images), targets)
         assert ((maps.sum(dim=(1, 2)) - expected).abs() <= 1e-3 * expected.abs()).all(), kind
+
+
+def test_integrated_gradients_unrefined_make_the_same_passes_whatever_they_miss(make, pictures):
+    """65 logits on the way and 64 gradients a picture; refined, the same network takes more."""
+    images, targets, passes = pictures(2, dtype=torch.float64), torch.tensor([0, 1]), {}
+    for refine in (True, False):
+        copy, seen = EvalCopy(make("deep", seed=4, dtype=torch.float64), refine=refine), []
+        copy.model.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
+        integrated_gradients(copy, "", images, targets)
+        passes[refine] = sum(seen)
+    assert passes[False] == 2 * (65 + 64) < passes[True]
 
 
 def test_integrated_gradients_of_a_square_are_its_thirds():

@@ -74,7 +74,7 @@ def test_metrics_count_what_was_done_and_make_up_no_labels(start: Start) -> None
     pictures = [encoded(noise(seed)) for seed in range(5)]
     labels = [result["label"] for result in client.post("/v1/predict", files=files(*pictures)).json()["results"]]
     for path in ("/nowhere/1", "/nowhere/2", "/v1/predict"):
-        client.request("BREW", path)
+        client.request("PROPFIND", path)
     client.post("/v1/explain", files=files(pictures[0]))
     text = client.get("/metrics").text
     for label in set(labels):
@@ -93,7 +93,7 @@ def test_metrics_count_what_was_done_and_make_up_no_labels(start: Start) -> None
     ):
         assert line in text, text
     assert "nowhere" not in text
-    assert "BREW" not in text
+    assert "PROPFIND" not in text
 
 
 def test_the_page_of_the_api_loads_nothing_from_elsewhere(client: httpx.Client) -> None:

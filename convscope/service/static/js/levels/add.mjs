@@ -1,0 +1,34 @@
+/** One number of a shortcut's addition: what the branch computed plus what was carried past it. */
+
+import { addCell } from '../arithmetic.mjs';
+import { h } from '../dom.mjs';
+import { num } from '../format.mjs';
+import { hero, panel, sumLine } from '../parts.mjs';
+import { bar } from './contributions.mjs';
+import { cellAt, moving, row } from './cell.mjs';
+
+/** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
+export async function show(host, context) {
+  const { api, node, place, go } = context;
+  const img = /** @type {string} */ (place.img);
+  const ids = [node.inputs[0], node.inputs[1] ?? node.inputs[0]]; // x + x has one source
+  const [branch, shortcut, output] = await Promise.all([...ids, node.id].map((from) => api.output(img, from)));
+  const { index, id, name } = cellAt(context);
+  const cell = addCell(branch.data[index], shortcut.data[index]);
+  const scale = Math.max(...cell.terms.map(Math.abs), Math.abs(cell.sum)) || 1;
+  const all = Math.max(...[branch, shortcut, output].map(({ data }) => largest(data, output.shape, index)));
+  const way = (what, from) => [what, ' ', h('button.quiet-button', { type: 'button', onclick: () => go({ layer: from }) }, from)];
+  host.append(
+    hero({ value: output.data[index], ...cell }, id, name),
+    sumLine(cell.terms[0], ' + ', cell.terms[1], ' = ', h('strong', {}, num(cell.sum, { wide: true }))),
+    h('table.terms.steps', {}, h('tbody', {}, /** @type {[any, number][]} */ ([[way('branch', ids[0]), cell.terms[0]], [way('shortcut', ids[1]), cell.terms[1]], ['sum', cell.sum]]).map(([what, v]) =>
+      h('tr', {}, h('th', { scope: 'row' }, what), h('td.n', {}, num(v, { places: 5, wide: true })), h('td.bars', {}, bar(v, scale)))))),
+    panel(context, 'maps', 'All three, on one scale', row(moving(context, branch, 'branch', 'branch', { scale: all }), '+', moving(context, shortcut, 'shortcut', 'shortcut', { scale: all }), '=', moving(context, output, 'sum', 'sum', { scale: all }))));
+  context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
+}
+
+/** The largest magnitude in the channel of a cell. @param {Float32Array} data @param {number[]} shape @param {number} index */
+function largest(data, [, height = 1, width = 1], index) {
+  const size = height * width, start = Math.floor(index / size) * size;
+  return data.subarray(start, start + size).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+}

@@ -1,0 +1,80 @@
+/** One layer: all its channels on one signed scale, dead ones marked, to sort, pin and open. */
+
+import { css, ink, paint, scaleOf } from '../colour.mjs';
+import { h } from '../dom.mjs';
+import { count, dims, num, short } from '../format.mjs';
+import { rove } from '../grid.mjs';
+import { chips, facts, legend } from '../parts.mjs';
+import { how, what } from '../words.mjs';
+
+/** @typedef {import('../main.mjs').Context} Context */
+
+const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'mean'], ['sparse', 'quietest first']];
+
+/** The head that layer and channel share. @param {Context} context @param {any} title @param {...any} more */
+export function heading({ node, graph }, title, ...more) {
+  const before = node.inputs.map((/** @type {string} */ id) => graph.nodes.find((n) => n.id === id)).filter(Boolean);
+  return h('header', {}, h('p.eyebrow', {}, what(node)), h('h1', {}, title), h('p.lead', {}, how(node)), facts([
+    ...(before.length ? [/** @type {[string, any]} */ (['takes', before.map((/** @type {any} */ n) => dims(n.shape)).join(' and ')])] : []),
+    ['gives', dims(node.shape)],
+    ...Object.entries(node.tensors).map(([name, shape]) => /** @type {[string, any]} */ ([name.replace('_', ' '), dims(/** @type {number[]} */ (shape))])),
+    ...(node.multiply_adds ? [/** @type {[string, any]} */ (['multiply-adds', short(node.multiply_adds)])] : []),
+  ]), more);
+}
+
+/** @param {HTMLElement} host @param {Context} context */
+export async function show(host, context) {
+  const { api, node, place, go, announce } = context;
+  const { shape, data } = await api.output(/** @type {string} */ (place.img), node.id, {});
+  const channels = shape[0], flat = shape.length === 1, size = flat ? 1 : shape[1] * shape[2];
+  const scale = scaleOf(data);
+  const stats = Array.from({ length: channels }, (_, c) => {
+    let most = 0, sum = 0;
+    for (let i = c * size; i < (c + 1) * size; i++) { most = Math.max(most, Math.abs(data[i])); sum += data[i]; }
+    return { c, most, mean: sum / size };
+  });
+  const pins = new Set((place.pin ?? '').split(',').filter(Boolean).map(Number));
+  const by = /** @type {Record<string, (a: any, b: any) => number>} */ ({ largest: (a, b) => b.most - a.most, mean: (a, b) => b.mean - a.mean, sparse: (a, b) => a.most - b.most });
+  const order = stats.slice().sort((a, b) => Number(pins.has(b.c)) - Number(pins.has(a.c)) || (by[place.sort ?? '']?.(a, b) ?? 0) || a.c - b.c);
+  const tiles = order.map(({ c, most, mean }) => {
+    const picture = flat ? h('span.pixel', { style: { background: css(data[c], scale), color: ink(data[c], scale) } }, num(data[c], { places: 2 })) : h('canvas.pixels', { 'aria-hidden': 'true' });
+    if (!flat) paint(picture, data, shape[1], shape[2], scale, c * size);
+    return h(pins.has(c) ? '.tile.pinned' : '.tile', {
+      role: 'gridcell', id: `channel-${c}`, 'data-channel': c,
+      'aria-label': flat ? `number ${c}: ${num(data[c])}` : `channel ${c}: mean ${num(mean)}, largest magnitude ${num(most)}${pins.has(c) ? ', pinned' : ''}`,
+    }, picture, h('span.tag', {}, String(c)));
+  });
+  const grid = h(channels <= 16 ? '.tiles.few' : '.tiles', { role: 'grid', 'aria-label': `${channels} ${flat ? 'numbers' : 'channels'} of ${node.id}` }, h('.row', { role: 'row' }, tiles));
+  const open = (/** @type {HTMLElement} */ tile) => go({ c: Number(tile.dataset.channel) });
+  const start = Math.max(0, order.findIndex(({ c }) => c === place.from));
+  tiles[start]?.setAttribute('data-start', '');
+  rove(grid, { cells: () => tiles, start, onmove: (tile) => announce(tile.getAttribute('aria-label')), onopen: open });
+  const pin = (/** @type {string | undefined} */ c) => {
+    if (c === undefined) return;
+    if (!pins.delete(Number(c))) pins.add(Number(c));
+    go({ pin: [...pins].join(',') || undefined }, { replace: true });
+  };
+  grid.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => {
+    if (e.key === 'p') pin(/** @type {HTMLElement} */ (document.activeElement).dataset.channel);
+  });
+  const note = h('p.note', { role: 'status' });
+  host.append(heading(context, node.id),
+    h('section', {}, h('.bar-of-tools', {}, chips('order', /** @type {any} */ (ORDERS), place.sort ?? 'index', (sort) => go({ sort: sort === 'index' ? undefined : sort }, { replace: true })), legend(scale)),
+      grid, note));
+  context.field(null);
+  if (!flat && node.kind !== 'input') markDead(context, grid, note);
+}
+
+/** Mark the channels that no test picture wakes. @param {Context} context @param {HTMLElement} grid @param {HTMLElement} note */
+async function markDead({ api, node, signal }, grid, note) {
+  const answer = await api.dead(node.id).catch(() => null);
+  if (!answer || signal.aborted) return;
+  for (const c of answer.dead) {
+    const tile = grid.querySelector(`#channel-${c}`);
+    tile?.classList.add('dead');
+    tile?.setAttribute('aria-label', `${tile.getAttribute('aria-label')}, dead`);
+  }
+  const n = answer.dead.length;
+  note.textContent = n ? `${count(n)} of ${count(node.shape[0])} channels are dead: above zero nowhere in ${count(answer.pictures)} test pictures.`
+    : `No channel is dead: each is above zero somewhere in ${count(answer.pictures)} test pictures.`;
+}

@@ -1,0 +1,44 @@
+/** One number of a linear layer: every feature times its weight, summed, and the bias. */
+
+import { linearCell } from '../arithmetic.mjs';
+import { css, ink, scaleOf } from '../colour.mjs';
+import { h } from '../dom.mjs';
+import { count, num } from '../format.mjs';
+import { hero, panel } from '../parts.mjs';
+import { waterfall } from '../waterfall.mjs';
+import { siblings } from './locator.mjs';
+
+/** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
+export async function show(host, context) {
+  const { api, node, place, graph } = context;
+  const img = /** @type {string} */ (place.img), o = place.c ?? 0;
+  const [output, input, weight, bias] = await Promise.all([
+    api.output(img, node.id), api.output(img, node.inputs[0]), api.tensor(node.id, 'weight'), node.tensors.bias ? api.tensor(node.id, 'bias') : null,
+  ]);
+  if (o >= output.shape[0]) throw new Error(`${node.id} gives ${output.shape[0]} numbers: it has no number ${o}`);
+  const value = output.data[o], result = linearCell(input, weight, bias, o);
+  const scales = { input: scaleOf(input.data), weight: scaleOf(result.terms.map((/** @type {any} */ t) => t.weight)), product: scaleOf(result.terms.map((/** @type {any} */ t) => t.product)) };
+  const from = placeOf(graph, node);
+  const chip = (/** @type {number} */ v, /** @type {number} */ scale) => h('span.value', { style: { background: css(v, scale), color: ink(v, scale) } }, num(v, { places: 3 }));
+  const terms = result.terms.map((/** @type {any} */ t) => ({ key: t.c, value: t.product, cells: () => [
+    from(t.c), h('span.trio', {}, chip(t.input, scales.input), '×', chip(t.weight, scales.weight)),
+  ] }));
+  host.append(
+    hero({ value, sum: result.sum, bound: result.bound }, `${node.id}:${o}`, h('span', {}, `${node.id}, `, siblings(context, output.shape[0]))),
+    h('p.sum', {}, `${count(terms.length)} products`, h('span.op', {}, ' sum to '), h('b', {}, num(result.sum - (result.bias ?? 0), { wide: true })),
+      result.bias === null ? h('span.op', {}, '; there is no bias') : [h('span.op', {}, result.bias < 0 ? ' − bias ' : ' + bias '), h('b', {}, num(Math.abs(result.bias))), h('span.op', {}, ' = '), h('b', {}, num(value))]),
+    panel(context, 'sum', `Summed over ${count(terms.length)} features`, waterfall({
+      terms, heads: ['feature', 'value × weight'], last: result.bias === null ? null : ['bias', result.bias], words: ['feature', 'features'], label: 'terms of the sum', few: 16,
+    })));
+  context.field(null);
+}
+
+/** Names the place that a feature had before it was flattened. @param {import('../api.mjs').Graph} graph @param {any} node @returns {(i: number) => string} */
+function placeOf(graph, node) {
+  const find = (/** @type {string} */ id) => graph.nodes.find((n) => n.id === id);
+  let before = find(node.inputs[0]);
+  while (before && (before.kind === 'dropout' || before.kind === 'flatten') && before.shape.length === 1) before = find(before.inputs[0]);
+  if (before?.shape.length !== 3) return (i) => `number ${i}`;
+  const [, height, width] = before.shape, size = height * width;
+  return (i) => size === 1 ? `channel ${i}` : `channel ${Math.floor(i / size)} at ${Math.floor(i % size / width)}, ${i % width}`;
+}

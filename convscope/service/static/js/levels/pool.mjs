@@ -1,0 +1,38 @@
+/** One number of a pooling: the window, and its winner or its mean. */
+
+import { poolCell } from '../arithmetic.mjs';
+import { scaleOf } from '../colour.mjs';
+import { h } from '../dom.mjs';
+import { dims, num } from '../format.mjs';
+import { numberTable } from '../grid.mjs';
+import { hero, panel } from '../parts.mjs';
+import { cellAt, moving, row, still } from './cell.mjs';
+
+const TABLE = 8; // rows and columns of the largest window shown as numbers
+
+/** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
+export async function show(host, context) {
+  const { api, node, place, go } = context;
+  const img = /** @type {string} */ (place.img);
+  const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
+  const { cell: [c, i = 0, j = 0], index, id, name } = cellAt(context);
+  const cell = poolCell(input, node, [c, i, j]);
+  const { terms, winner, divisor } = cell;
+  const rows = new Set(terms.map(({ y }) => y)).size, columns = terms.length / rows;
+  const frame = { top: terms[0].y, left: terms[0].x, bottom: /** @type {any} */ (terms.at(-1)).y + 1, right: /** @type {any} */ (terms.at(-1)).x + 1 };
+  const best = winner === null ? null : terms[winner];
+  const values = terms.map((term) => term.input);
+  const enter = ({ y, x }) => go({ layer: node.inputs[0], c, y, x, level: undefined });
+  const table = Math.max(rows, columns) <= TABLE && numberTable({
+    data: values, rows, cols: columns, scale: scaleOf(values), caption: `the window, ${dims([rows, columns])}`, outside: (r, k) => terms[r * columns + k].padded,
+    cell: (td, r, k) => { if (r * columns + k === winner) td.classList.add('winner'); },
+  });
+  const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at ${best.y}, ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
+    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}.`];
+  host.append(
+    hero({ value: output.data[index], ...cell }, id, name),
+    panel(context, 'window', 'The window', table, h('p.note', {}, said), best && h('button.button', { type: 'button', id: 'winner', onclick: () => enter(best) }, `Follow ${best.y}, ${best.x} down`)),
+    panel(context, 'maps', 'The channel', row(still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
+      moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after'))));
+  context.field(output.shape.length === 3 ? node.id : null, i, j);
+}

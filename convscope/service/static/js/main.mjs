@@ -1,0 +1,134 @@
+/** The address in, the level that it names out: holds model, picture and place, swaps levels, minds the keyboard. */
+
+import { api, key, models as served, ServerError } from './api.mjs';
+import * as colour from './colour.mjs';
+import { compare } from './compare.mjs';
+import { h } from './dom.mjs';
+import { digits } from './format.mjs';
+import { notice } from './edits.mjs';
+import { listen, open } from './gallery.mjs';
+import { above, changed, levelOf, link, parse } from './place.mjs';
+import { rail } from './rail.mjs';
+import { askKey, header, help, trail } from './shell.mjs';
+
+/**
+ * @typedef {import('./place.mjs').Place} Place
+ * @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, node: any, place: Place,
+ *   go: (change: Partial<Place>, options?: {replace?: boolean}) => void, announce: (text: string) => void,
+ *   colour: typeof colour, signal: AbortSignal, field: (node: string | null, y?: number, x?: number) => void}} Context
+ *   `node` is the graph node of `place.layer`; `field` draws a receptive field on the picture beside the level
+ */
+
+/** Level of one number, by what its layer does; others show their maps. @type {Record<string, string>} */
+const PIXEL = {
+  conv: 'pixel', linear: 'linear', batchnorm: 'norm', activation: 'activation', add: 'add', maxpool: 'pool', avgpool: 'pool',
+  globalmax: 'pool', globalavg: 'pool', input: 'input', flatten: 'copy', dropout: 'copy',
+};
+
+const main = /** @type {HTMLElement} */ (document.getElementById('main'));
+const live = /** @type {HTMLElement} */ (document.getElementById('live'));
+/** @type {Place} */
+let place = parse(location.hash);
+/** @type {AbortController} */
+let running = new AbortController();
+/** @type {Context | null} */
+let context = null;
+
+const announce = (/** @type {string} */ text) => { live.textContent = text; };
+
+/** @param {Partial<Place>} change @param {{replace?: boolean}} [options] */
+function go(change, { replace = false } = {}) {
+  const next = changed(place, change);
+  if (link(next) === link(place)) return;
+  place = next;
+  history[replace ? 'replaceState' : 'pushState'](null, '', link(place));
+  render();
+}
+
+/** The module that shows a place. @param {string} level @param {any} node @param {any} graph */
+function moduleOf(level, node, graph) {
+  if (!node) return level;
+  if (level === 'backward' || level === 'heatmap') return level;
+  if (node.kind === 'linear' && node.id === graph.nodes.at(-1).id) return 'head';
+  if (node.shape.length === 1 && level === 'channel') return PIXEL[node.kind] ?? 'layer';
+  return level === 'pixel' ? PIXEL[node.kind] ?? 'channel' : level;
+}
+
+/** Show the place: the old level stays until the new one is drawn, so that nothing flickers. */
+async function render() {
+  running.abort();
+  const { signal } = running = new AbortController();
+  digits.all = place.digits === 'all';
+  try {
+    const { models } = await served();
+    const name = models.some((m) => m.name === place.model) ? /** @type {string} */ (place.model) : models[0].name;
+    const ask = api(name, place.edits, signal);
+    const graph = await ask.graph();
+    if (signal.aborted) return;
+    if (name !== place.model || !place.img) {
+      place = changed(place, { model: name, img: place.img ?? `${graph.sources[0]?.name}:0` });
+      history.replaceState(null, '', link(place));
+    }
+    const node = graph.nodes.find((n) => n.id === place.layer);
+    if (place.layer && !node) throw new Error(`no layer '${place.layer}' in ${name}; Escape shows the layers that there are`);
+    const picture = rail({ api: ask, graph, place, go, announce, signal });
+    context = { api: ask, graph, node, place, go, announce, colour, signal, field: picture.field };
+    header(context, models);
+    trail(context);
+    const level = moduleOf(levelOf(place), node, graph);
+    const { show } = await import(`./levels/${level}.mjs`);
+    const host = h(`section.level.level-${level}`);
+    await show(host, context);
+    await compare(host, context);
+    const edited = notice(context);
+    if (edited) host.prepend(edited);
+    if (!signal.aborted) swap(host);
+  } catch (problem) {
+    if (signal.aborted) return;
+    const known = problem instanceof ServerError || problem instanceof Error;
+    swap(h('section.level', {}, h('p.problem', { role: 'alert', tabindex: -1, 'data-start': true }, known ? /** @type {Error} */ (problem).message : String(problem))));
+    if (!(problem instanceof ServerError)) console.error(problem);
+  }
+}
+
+/** Put the drawn level in place of the old one, with the focus where it was or where the level begins. @param {HTMLElement} host */
+function swap(host) {
+  const focused = document.activeElement, inside = main.contains(focused), first = !main.querySelector('.level');
+  const same = main.querySelector('.level')?.className === host.className;
+  const id = inside ? focused?.id : '';
+  if (!host.querySelector('h1')) host.prepend(h('h1.unseen', {}, [...document.querySelectorAll('#trail li')].map((li) => li.textContent).join(', ')));
+  main.replaceChildren(host);
+  const again = id ? document.getElementById(id) : null;
+  const start = /** @type {HTMLElement | null} */ (again ?? host.querySelector('[data-start]'));
+  if (again || (!first && (inside || focused === document.body))) (start ?? main).focus({ preventScroll: true });
+  if (!same && !first) scrollTo({ top: 0 });
+  document.title = [...document.querySelectorAll('#trail li')].map((li) => li.textContent).reverse().join(' · ') + ' · convscope';
+}
+
+/** Up one level. */
+function up() {
+  if (!place.layer && !place.level) return;
+  const next = above(place, context?.node?.shape.length === 1);
+  place = parse(link(next));
+  history.pushState(null, '', link(place));
+  render();
+}
+
+addEventListener('keydown', (event) => {
+  if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector('dialog[open]')) return;
+  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (event.key === 'Escape') {
+    if (typing) /** @type {HTMLElement} */ (event.target).blur();
+    else up();
+  } else if (typing) return;
+  else if (event.key === '?') help();
+  else if (event.key === 'd') go({ digits: digits.all ? undefined : 'all' }, { replace: true });
+  else if (event.key === 'g' && context) open(context);
+  else return;
+  event.preventDefault();
+});
+addEventListener('popstate', () => { place = parse(location.hash); render(); });
+colour.onTheme(render);
+listen(() => context);
+key.ask = askKey;
+render();

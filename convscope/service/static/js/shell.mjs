@@ -1,0 +1,88 @@
+/** The place in, the page's frame out: header with the choice of model, the way down, help, the question for a key. */
+
+import { h } from './dom.mjs';
+import { levelOf, link } from './place.mjs';
+
+/** @typedef {import('./main.mjs').Context} Context */
+
+/** @param {string} title @param {...any} children @returns {HTMLDialogElement} shown, and gone once closed */
+export function dialogue(title, ...children) {
+  const box = h('dialog', { 'aria-labelledby': 'dialogue-title', onclose: () => box.remove() },
+    h('.dialogue-head', {}, h('h2', { id: 'dialogue-title' }, title), h('button.quiet-button', { type: 'button', 'aria-label': 'Close', onclick: () => box.close() }, '✕')), children);
+  box.addEventListener('click', (/** @type {Event} */ event) => { if (event.target === box) box.close(); });
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+/** @param {Context} context @param {{name: string}[]} models */
+export function header({ place, go }, models) {
+  const top = /** @type {HTMLElement} */ (document.getElementById('top'));
+  const state = JSON.stringify([models, place.model, place.digits, place.compare]);
+  if (top.dataset.state === state) return;
+  top.dataset.state = state;
+  top.replaceChildren(
+    h('a.wordmark', { href: link({ model: place.model, img: place.img }), onclick: (/** @type {Event} */ event) => {
+      event.preventDefault();
+      go({ layer: undefined, level: undefined, c: undefined, y: undefined, x: undefined });
+    } }, h('img', { src: '/static/icon.svg', alt: '', width: 20, height: 20 }), 'convscope'),
+    h('p.motto', {}, 'one number, all the way down'),
+    h('nav.tools', { 'aria-label': 'Page' },
+      h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (/** @type {any} */ e) => go({
+        model: e.target.value, layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined, edits: undefined, target: undefined, img: undefined,
+      }) }, models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
+      models.length > 1 ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (/** @type {any} */ e) => go({ compare: e.target.value || undefined }, { replace: true }) },
+        h('option', { value: '' }, 'compare with…'), models.filter((m) => m.name !== place.model).map((m) => h('option', { value: m.name, selected: m.name === place.compare }, m.name)))) : null,
+      h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
+        onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'all digits'),
+      h('button.quiet-button', { id: 'help', type: 'button', 'aria-label': 'Keyboard help', title: 'keys (?)', onclick: help }, '?')));
+}
+
+/** The way down to here, and the other views of the same thing. @param {Context} context */
+export function trail({ place, node, go, graph }) {
+  const level = levelOf(place), flat = node?.shape.length === 1;
+  /** @type {[string, Partial<import('./place.mjs').Place>][]} */
+  const steps = [[graph.name, { layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined }]];
+  if (level === 'heatmap') steps.push(['heatmap', { level: 'heatmap' }]);
+  else if (node) steps.push([node.id, { c: undefined, y: undefined, x: undefined, level: undefined }]);
+  if (node && place.c !== undefined) steps.push([flat ? `number ${place.c}` : `channel ${place.c}`, { y: undefined, x: undefined, level: undefined }]);
+  if (node && place.y !== undefined && place.x !== undefined && !flat) steps.push([`${place.y}, ${place.x}`, { level: undefined }]);
+  if (level === 'backward') steps.push(['backward', {}]);
+  const view = (/** @type {string} */ text, /** @type {Partial<import('./place.mjs').Place>} */ change, /** @type {boolean} */ on) =>
+    h('button.quiet-button', { type: 'button', id: `view-${text}`, 'aria-pressed': String(on), onclick: () => go(change) }, text);
+  const clear = { c: undefined, y: undefined, x: undefined };
+  const old = document.getElementById('trail');
+  const fresh = h('nav', { id: 'trail', 'aria-label': 'The way down' },
+    h('ol', {}, steps.map(([text, change], i) => h('li', {}, i < steps.length - 1
+      ? h('a', { href: link({ ...place, ...change }), onclick: (/** @type {Event} */ e) => { e.preventDefault(); go(change); } }, text)
+      : h('span', { 'aria-current': 'page' }, text)))),
+    h('.views', {},
+      view('network', { ...clear, layer: undefined, level: undefined }, level === 'graph'),
+      view('head', { ...clear, layer: graph.nodes.at(-1)?.id, level: undefined }, node?.id === graph.nodes.at(-1)?.id && level !== 'backward'),
+      view('heatmap', { ...clear, layer: undefined, level: 'heatmap' }, level === 'heatmap'),
+      node && node.kind !== 'input' && place.c !== undefined && view('backward', { level: level === 'backward' ? undefined : 'backward', ...(flat ? {} : { y: place.y ?? 0, x: place.x ?? 0 }) }, level === 'backward')));
+  if (old?.contains(document.activeElement)) {
+    const id = document.activeElement?.id;
+    old.replaceWith(fresh);
+    if (id) document.getElementById(id)?.focus();
+  } else if (old) old.replaceWith(fresh);
+  else document.querySelector('#top')?.after(fresh);
+}
+
+/** The keys, on one card. */
+export function help() {
+  const keys = [['← ↑ → ↓', 'move through channels, pixels, rows'], ['Enter', 'one level down'], ['Escape', 'one level up'], ['Tab', 'to the next part of the page'],
+    ['d', 'every digit, or a few'], ['g', 'choose a picture'], ['p', 'pin the channel in focus'], ['?', 'this card']];
+  dialogue('Keys', h('dl.keys', {}, keys.map(([k, what]) => h('div', {}, h('dt', {}, h('kbd', {}, k)), h('dd', {}, what)))));
+}
+
+/** Asks once for the service's key. @returns {Promise<string | null>} */
+export function askKey() {
+  return new Promise((resolve) => {
+    const input = h('input', { type: 'password', id: 'key', autocomplete: 'off', required: true });
+    const box = dialogue('This service asks for a key', h('form', { method: 'dialog', onsubmit: () => resolve(input.value) },
+      h('label', { for: 'key' }, 'API key, kept until this tab is closed'), input, h('button.button', { type: 'submit' }, 'Go on')));
+    box.addEventListener('close', () => resolve(null));
+    input.focus();
+  });
+}

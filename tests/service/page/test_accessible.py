@@ -1,0 +1,73 @@
+"""axe-core on every level, in both themes and on a phone; nothing wider than its window."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from tests.service.page.reader import Reader
+
+PLACES = {
+    "graph": "",
+    "layer": "&layer=stem.conv",
+    "channel": "&layer=stem.conv&c=3",
+    "pixel": "&layer=stem.conv&c=3&y=2&x=0",
+    "norm": "&layer=stem.norm&c=3&y=2&x=0",
+    "add": "&layer=group1.0.sum&c=3&y=2&x=0",
+    "head": "&layer=head",
+    "heatmap": "&level=heatmap",
+    "backward": "&layer=stem.conv&c=3&y=2&x=0&level=backward",
+}
+
+WIDER = """() => document.documentElement.scrollWidth <= document.documentElement.clientWidth ? [] :
+    [...document.querySelectorAll('main *, #top *, #trail *')].filter(e => e.getBoundingClientRect().right > innerWidth)
+    .map(e => `${e.tagName}.${e.className}`)"""  # what makes the page wider than its window
+
+
+def violations(reader: Reader) -> list[str]:
+    """What axe-core calls serious or worse, with where."""
+    found = Axe().run(reader.page).response["violations"]
+    return [
+        f"{rule['id']}: {[node['target'] for node in rule['nodes']]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"color_scheme": "dark", "reduced_motion": "reduce"}, id="dark"),
+        pytest.param({"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}, id="phone"),
+        pytest.param({"viewport": {"width": 1024, "height": 768}}, id="tablet", marks=pytest.mark.slow),
+        pytest.param({}, id="light", marks=pytest.mark.slow),
+    ],
+)
+def test_no_serious_violation(browser: Browser, site: str, options: dict[str, object]) -> None:
+    reader = Reader(browser, site, **options)
+    reader.go("#img=digits:5")
+    for level, place in PLACES.items():
+        reader.move(f"img=digits:5{place}")
+        reader.level(level)
+        reader.page.wait_for_timeout(250)  # faded in
+        assert violations(reader) == [], level
+        assert reader.page.evaluate(WIDER) == [], level
+    reader.end()
+
+
+def test_gallery_has_no_serious_violation(reader: Reader) -> None:
+    reader.go("#img=digits:5").level("graph")
+    reader.page.locator("#choose").click()
+    expect(reader.page.locator("#pick-digits-5")).to_be_focused()
+    assert violations(reader) == []
+
+
+def test_touch_targets(browser: Browser, site: str) -> None:
+    reader = Reader(browser, site, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    reader.go("#img=digits:5&layer=stem.conv&c=3").level("channel")
+    small = reader.page.evaluate(
+        """() => [...document.querySelectorAll('button, select, input, #trail a, .slice')].filter(e => e.offsetParent)
+        .map(e => [e.id || e.className, e.getBoundingClientRect()]).filter(([, b]) => b.width < 44 || b.height < 44)
+        .map(([name, b]) => `${name} ${b.width}×${b.height}`)"""
+    )
+    assert small == []
+    reader.end()
