@@ -52,8 +52,7 @@ def png_files(run: Run, count: int) -> list[bytes]:
     """The first pictures of the run's own test set, as a client would send them."""
     config = run.config.data
     _, test = load_data(config.name, **({"path": config.path} if config.path else {}))
-    arrays = test.images[:count].transpose(0, 2, 3, 1)
-    return [encode_png(np.ascontiguousarray(array[..., 0] if array.shape[-1] == 1 else array)) for array in arrays]
+    return [encode_png(picture) for picture in test.images[:count]]
 
 
 def predicted(run: Run, files: Sequence[bytes]) -> list[int]:

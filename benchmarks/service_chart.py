@@ -5,9 +5,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from benchmarks.numpy_chart import LINE, spread
 from benchmarks.numpy_tables import threads
 from benchmarks.service_tables import AT, IN_LOOP, OFFLINE, OURS
-from convscope.runs.canvas import BLUE, HEADER, INK, MARGIN, SOFT, VERMILLION, Canvas
+from convscope.runs.canvas import BLUE, HEADER, INK, MARGIN, SCALE, SOFT, VERMILLION, Canvas
+
+Ends = dict[str, tuple[float, str]]  # a line's name: how high it ends, and its colour
 
 PLAIN_NAME = "plain endpoint"
 PERCENTILES = {"p50": "solid", "p95": (0, (5, 2)), "p99": (0, (1, 1.6))}
@@ -30,22 +33,19 @@ def chart(result: dict[str, Any]) -> bytes:
         loop = ways[OFFLINE][str(AT)]["pictures_per_second"]
         for panel in panels:
             _against_clients(panel, list(map(int, ways[OURS])))
-        ends = {}
-        for way, name, color in ((OURS, OURS, BLUE), (IN_LOOP, PLAIN_NAME, VERMILLION)):
-            at, rows = list(map(int, ways[way])), ways[way].values()
-            heights = [of["pictures_per_second"] for of in rows]
-            rate.plot(at, heights, color=color, marker="o", markersize=3.5, clip_on=False, zorder=3)
-            memory.plot(at, [of["mebibytes"] for of in rows], color=color, marker="o", markersize=3.5, clip_on=False)
-            ends[name] = (rate, heights[-1], color)
-            _name(memory, name, [of["mebibytes"] for of in rows][-1], color)
-        for height, name in ((loop, OFFLINE), (loop / 2, "half of it")):
+        lines: dict[Axes, Ends] = {rate: {OFFLINE: (loop, SOFT), "half of it": (loop / 2, SOFT)}, memory: {}}
+        for height, _ in lines[rate].values():
             rate.axhline(height, color=SOFT, linewidth=0.9, linestyle=(0, (2, 3)))
-            _name(rate, name, height, SOFT)
-        for name, (panel, height, color) in ends.items():
-            _name(panel, name, height, color)
+        for way, name, color in ((OURS, OURS, BLUE), (IN_LOOP, PLAIN_NAME, VERMILLION)):
+            at = list(map(int, ways[way]))
+            for panel, what in ((rate, "pictures_per_second"), (memory, "mebibytes")):
+                heights = [of[what] for of in ways[way].values()]
+                panel.plot(at, heights, color=color, marker="o", markersize=3.5, clip_on=False, zorder=3)
+                lines[panel][name] = heights[-1], color
         _draw_latencies(wait, ways)
-        for panel in (rate, memory):
+        for panel, ends in lines.items():
             panel.set_ylim(0)
+            _name(panel, ends)
         note = f"Medians of {result['rounds']} rounds of {result['seconds']:g} s in which the contestants took turns."
         canvas.text(MARGIN, canvas.height - 17, note, size=9.5, color=SOFT)
         return canvas.png()
@@ -78,7 +78,9 @@ def _draw_latencies(panel: Axes, ways: dict[str, Any]) -> None:
     )
 
 
-def _name(panel: Axes, name: str, height: float, color: str) -> None:
-    """A line's name to the right of its end."""
-    place = panel.get_yaxis_transform()
-    panel.annotate(name, (1, height), (8, 0), place, "offset points", color=color, va="center", annotation_clip=False)
+def _name(panel: Axes, ends: Ends) -> None:
+    """Each line's name to the right of its end, kept apart from the others."""
+    panel.set_ylim(panel.get_ylim())  # settled: places on the page follow from it
+    heights = [(panel.transData.transform((1, height))[1] - panel.bbox.y0) / SCALE for height, _ in ends.values()]
+    for (name, (_, color)), height in zip(ends.items(), spread(heights, LINE), strict=True):
+        panel.annotate(name, (1, 0), (8, height), "axes fraction", "offset points", color=color, va="center")

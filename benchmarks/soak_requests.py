@@ -1,4 +1,4 @@
-"""A run and pictures in; the requests of a soak out, each with what the service answers to it when nothing else is asked.
+"""A run and pictures in; the requests of a soak out, and when an answer differs from the one given alone.
 
 A prediction may differ from the one alone by two units of its sixth digit, the last that is sent: how many pictures are
 computed together decides in which order a convolution adds up. Explanations are computed one by one, so those and

@@ -1,7 +1,7 @@
 """Minutes of mixed load on `convscope serve`; exits 1 if it fails, leaks, or answers differently than when left alone.
 
-`python benchmarks/soak_service.py --minutes 10` asks for predictions and for explanations by every method at once, while
-some clients send bad pictures and some leave before they are answered, and watches the server's threads, files and
+`python benchmarks/soak_service.py --minutes 10` asks for predictions and for explanations by every method at once,
+while some clients send bad pictures and some leave before they are answered, and watches the server's threads, files and
 memory. It needs the extra `dev`, Linux, and the test set of the run's data set.
 """
 
@@ -173,7 +173,9 @@ def main() -> int:
     first, last = soak.samples[len(soak.samples) // 3], soak.samples[-1]
     print(", ".join(f"{count:,} × {what}" for what, count in sorted(soak.answers.items())))
     for name, unit in (("threads", ""), ("descriptors", ""), ("memory", " MiB")):
-        print(f"{name}: {getattr(first, name):.0f}{unit} at {first.seconds:.0f} s, {getattr(last, name):.0f} at the end")
+        print(
+            f"{name}: {getattr(first, name):.0f}{unit} at {first.seconds:.0f} s, {getattr(last, name):.0f} at the end"
+        )
     print("\n".join(complaints) or "nothing failed, grew or differed")
     return bool(complaints)
 
