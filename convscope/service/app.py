@@ -19,6 +19,9 @@ from convscope.service.models import Models
 from convscope.service.openapi import name_the_models
 from convscope.service.problems import Problem, of_status
 from convscope.service.settings import Settings
+from convscope.service.trace import routes as trace
+from convscope.service.trace.desk import Desk
+from convscope.service.trace.turns import Turns
 from convscope.service.work import Work
 
 Around = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
@@ -56,9 +59,11 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
         exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse_parameters},
     )
     app.state.models, app.state.work, app.state.stopping = models, work, False
+    app.state.trace_desk, app.state.trace_turns = Desk(settings.pixels), Turns()
     locked = [Security(APIKeyHeader(name=HEADER, auto_error=False))] if keys else []  # for the description: Gate checks
     app.include_router(routes.router, dependencies=locked)
     app.include_router(health.router)
+    app.include_router(trace.router, dependencies=locked)
     pages.mount(app)
     name_the_models(app, models.names)
     app.add_middleware(  # the last one added is the first to see a request

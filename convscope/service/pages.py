@@ -18,5 +18,9 @@ def mount(app: FastAPI) -> None:
     async def docs() -> FileResponse:
         return FileResponse(STATIC / "docs" / "index.html")
 
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
     app.mount("/docs/assets", StaticFiles(directory=SWAGGER))
     app.mount("/static", StaticFiles(directory=STATIC))

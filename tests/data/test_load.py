@@ -9,7 +9,7 @@ import pytest
 
 import convscope.data
 from convscope.config import DataConfig, make_config, override
-from convscope.data import available, hold_out, load, load_configured
+from convscope.data import available, hold_out, is_at_hand, load, load_configured
 from convscope.errors import DataError, UsageError
 from convscope.registry import DATASETS
 
@@ -98,3 +98,24 @@ def test_a_validation_split_of_nothing_says_what_would_work(share: float, subset
     assert held is not None
     assert len(held) == 1
     assert hold_out(pictures, override(config, {"data.val_fraction": 0}))[1] is None
+
+
+def test_whether_pictures_are_at_hand_is_seen_without_reading_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONVSCOPE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def at_hand(folder: Path | None = None, **data: object) -> bool:
+        return is_at_hand(make_config({"data": data}).data, folder)
+
+    assert at_hand(name="digits")
+    assert not at_hand(tmp_path, name="cifar10")
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"not looked into")
+    assert at_hand(tmp_path, name="cifar10")
+    assert not at_hand(name="cifar10")
+    assert not at_hand(name="folder")
+    assert at_hand(name="folder", path=str(tmp_path))
+    assert not at_hand(tmp_path, name="folder", path="pets")
+    (tmp_path / "pets").mkdir()
+    assert at_hand(tmp_path, name="folder", path="pets")

@@ -6,6 +6,7 @@ import re
 import torch
 from torch import nn
 
+from convscope.explain.clone import eval_clone
 from convscope.service.problems import Problem
 from convscope.service.trace.graph import Graph
 
@@ -31,15 +32,17 @@ def parse_edits(text: str, graph: Graph) -> Edits:
     return tuple(sorted(changes.items()))
 
 
-def apply_edits(model: nn.Module, edits: Edits) -> None:
-    """Make the changes in `model`, an `eval_clone`: tensors that it shares with its original are replaced by copies."""
+def edited(model: nn.Module, edits: Edits) -> nn.Module:
+    """A private copy of `model` in eval mode with the changes made; what it shares with the original stays as it is."""
+    clone = eval_clone(model)
     copied: dict[tuple[str, str], torch.Tensor] = {}
     for (layer, name, index), value in edits:
         if (layer, name) not in copied:
-            tensor = getattr(model.get_submodule(layer), name)
+            tensor = getattr(clone.get_submodule(layer), name)
             tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
             copied[layer, name] = tensor.data.view(-1)
         copied[layer, name][index] = value
+    return clone
 
 
 def _parse(part: str, graph: Graph) -> tuple[tuple[str, str, int], float]:

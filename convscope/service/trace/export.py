@@ -2,13 +2,14 @@
 
 import re
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
+from convscope.service.trace.desk import Traced
 from convscope.service.trace.page import whole_page
-from convscope.service.trace.reads import Traced
+from convscope.service.trace.turns import turn
 from convscope.service.trace.walk import Route, collect
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(turn)])
 
 
 @router.post("/{model}/export", response_class=Response)

@@ -21,7 +21,7 @@ class Call:
 
     Attributes:
         id: the layer's name, `name#2` for its second call; of a residual sum the module's name; of another function
-            `module.function()`.
+            `module.function()`; "model" for a model that is itself one layer.
         layer: the dotted name of the module.
         index: 1 for the first call under this name.
         function: its name; None for a layer.
@@ -77,7 +77,7 @@ class _Watch(TorchFunctionMode):
         self._kept = [x]  # so that no other tensor can take one's place in memory
         self._open: list[tuple[str, nn.Module]] = [("", model)]  # the modules with children that we are in
         self._depth = 0  # of layers, and of our own work
-        self._calls: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter([INPUT])  # a layer of that name is the second
 
     def hooks(self) -> Iterator[Any]:
         """Hooks on every module but those that compute a weight (parametrizations); to be removed after the pass."""
@@ -86,7 +86,7 @@ class _Watch(TorchFunctionMode):
                 continue
             if all(child == "parametrizations" for child, _ in module.named_children()):
                 yield module.register_forward_pre_hook(self._enter_layer)
-                yield module.register_forward_hook(self._layer_hook(name or "model"), with_kwargs=True)
+                yield module.register_forward_hook(self._layer_hook(name), with_kwargs=True)
             elif module is not self._model:
                 yield module.register_forward_pre_hook(lambda m, _, name=name: self._open.append((name, m)))
                 yield module.register_forward_hook(lambda *_: self._leave())
@@ -99,7 +99,7 @@ class _Watch(TorchFunctionMode):
             self._depth -= 1
             if self._depth or not isinstance(output, Tensor) or type(module) is nn.Identity:
                 return None
-            return self._note(name, name, None, self._known((*args, *kwargs.values())), output)
+            return self._note(name or "model", name, None, self._known((*args, *kwargs.values())), output)
 
         return hook
 

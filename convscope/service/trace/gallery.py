@@ -27,6 +27,11 @@ class Picture:
     pixels: NDArray[np.uint8]
     label: int | None
 
+    @property
+    def png(self) -> bytes:
+        """The content of a PNG file of it."""
+        return encode_png(self.pixels)
+
 
 @dataclass(frozen=True, eq=False)
 class Source:

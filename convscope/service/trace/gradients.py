@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from convscope.explain.clone import eval_clone
 from convscope.explain.forward_pass import private, recording
 from convscope.service.problems import Problem
-from convscope.service.trace.edits import Edits, apply_edits
+from convscope.service.trace.edits import Edits, edited
 from convscope.service.trace.flow import INPUT, Call, follow
 from convscope.service.trace.passes import Array, array
 
@@ -40,8 +39,7 @@ def make_gradients(model: nn.Module, x: Tensor, target: int, edits: Edits = ()) 
     Raises:
         Problem: there is no such class.
     """
-    copy = eval_clone(model)
-    apply_edits(copy, edits)
+    copy = edited(model, edits)
     parameters = {
         (layer, name): p for layer, m in copy.named_modules() for name, p in m.named_parameters(recurse=False)
     }

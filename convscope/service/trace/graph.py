@@ -94,8 +94,8 @@ class Graph:
         """The name by which `explain` knows a node's output; a 422 where that is of no module."""
         if node.function is not None and node.type != Residual.__name__:
             raise Problem(422, "no_layer", f"node {node.id!r} is a function's output, not a layer's; choose a layer")
-        alike = [other for other in self.nodes if (other.layer, other.function) == (node.layer, node.function)]
-        return f"{node.layer}#{node.call}" if len(alike) > 1 else node.layer
+        alike = [other for other in self.nodes[1:] if (other.layer, other.function) == (node.layer, node.function)]
+        return f"{node.layer}#{alike.index(node) + 1}" if len(alike) > 1 else node.layer
 
 
 def trace_graph(model: nn.Module, in_shape: Shape) -> Graph:
@@ -107,11 +107,10 @@ def trace_graph(model: nn.Module, in_shape: Shape) -> Graph:
     copy = eval_clone(model)
     nodes = [Node(INPUT, INPUT, 1, None, (), "Picture", Kind("input"), tuple(in_shape))]
     first = next(model.parameters(), torch.empty(0))
-
     modules = dict(copy.named_modules())
 
     def note(call: Call) -> None:
-        module = modules.get(call.layer, copy)
+        module = modules[call.layer]
         node = _layer_node(call, module) if call.function is None else _function_node(call, module)
         nodes.append(replace(node, group=_group(call, modules)))
 

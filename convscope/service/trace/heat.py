@@ -11,6 +11,7 @@ from convscope.explain import Explanation, display_size, explain, overlay
 from convscope.explain.cam import sums_noted
 from convscope.explain.methods import is_of_input
 from convscope.registry import METHODS
+from convscope.service.trace.edits import Edits, edited
 
 # how `Explanation.heatmaps` goes from the map to the heat, for the page that does it again
 UPSAMPLING = {"mode": "bilinear", "align_corners": False, "antialias": True, "order": "relu, /max, resize, /max"}
@@ -45,14 +46,16 @@ class Heat:
         }
 
     def overlay(self, pixels: NDArray[np.uint8], alpha: float) -> NDArray[np.uint8]:
-        """The picture with the heat laid over it, as `convscope explain` draws it, (C, H', W')."""
+        """The picture with the heat laid over it, as `convscope explain` draws it, (3, H', W')."""
         return overlay(pixels, self.found.heatmaps(display_size(*self.size))[0], alpha).transpose(2, 0, 1)
 
 
-def make_heat(model: nn.Module, x: Tensor, method: str, layer: str | None, target: int | None) -> Heat:
+def make_heat(
+    model: nn.Module, x: Tensor, method: str, layer: str | None, target: int | None, edits: Edits = ()
+) -> Heat:
     """Explain one picture (1, C, H, W); raises as `explain`."""
     with sums_noted() as noted:
-        found = explain(model, x, target, layer, method)
+        found = explain(edited(model, edits) if edits else model, x, target, layer, method)
     weights = None
     for weight, total in noted:  # one sum of channels, whose map is the method's own: not one that it goes on with
         if weight.shape[2:] == (1, 1) and np.array_equal(total.float().cpu().numpy(), found.maps):

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convscope.explain.clone import eval_clone
 from convscope.service.problems import Problem
-from convscope.service.trace.edits import Edits, apply_edits
+from convscope.service.trace.edits import Edits, edited
 from convscope.service.trace.flow import INPUT, Call, follow
 
 Array = NDArray[np.float32]
@@ -56,8 +55,7 @@ def make_pass(model: nn.Module, x: Tensor, edits: Edits = (), mode: Mode = "eval
     Raises:
         Problem: a BatchNorm has one value a channel to take statistics of.
     """
-    copy = eval_clone(model)
-    apply_edits(copy, edits)
+    copy = edited(model, edits)
     norms = {m: name for name, m in copy.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     for norm in norms:
         norm.training = mode == "train"

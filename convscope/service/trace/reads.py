@@ -3,29 +3,26 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from convscope.pictures import encode_png
 from convscope.service.problems import Problem
-from convscope.service.trace.desk import desk, models, tracer
+from convscope.service.trace.desk import Traced, models
 from convscope.service.trace.passes import Mode
 from convscope.service.trace.raw import raw
 from convscope.service.trace.receptive import receptive_box
 from convscope.service.trace.summary import model_row, model_summary
-from convscope.service.trace.tracer import Tracer
+from convscope.service.trace.turns import turn
 
 MOST_PICTURES = 200
-LARGEST_UPLOAD = 20 * 2**20  # bytes
 
-router = APIRouter()
-Traced = Annotated[Tracer, Depends(tracer)]
+router = APIRouter(dependencies=[Depends(turn)])
 
 
 @router.get("/models")
 def list_models(request: Request) -> dict[str, Any]:
     """What can be traced."""
-    served = models(request)
-    return {"models": [model_row(served.get(name)) for name in served.names]}
+    return {"models": [model_row(served) for served in models(request).ready]}
 
 
 @router.get("/{model}")
@@ -46,23 +43,12 @@ def list_pictures(
     return traced.page(source, start, count, mistakes)
 
 
-@router.post("/{model}/pictures", status_code=201)
-def add_picture(request: Request, traced: Traced, image: UploadFile) -> dict[str, Any]:
-    """A visitor's picture file -> the reference by which every model knows it, for as long as it is remembered."""
-    content = image.file.read(LARGEST_UPLOAD + 1)
-    if len(content) > LARGEST_UPLOAD:
-        raise Problem(413, "too_large", f"the picture file is larger than {LARGEST_UPLOAD:,} bytes; scale it down")
-    served = models(request)
-    ways = [traced.run.checkpoint["picture"], *(served.get(name).run.checkpoint["picture"] for name in served.names)]
-    return {"ref": desk(request).uploads.add(content, ways), "label": None}
-
-
 @router.get("/{model}/picture", response_class=Response)
 def read_picture(traced: Traced, img: str) -> Response:
     """The PNG of a picture as the model sees it; its class, percent-encoded, in a header where it is known."""
     picture = traced.gallery.picture(img)
     label = {} if picture.label is None else {"X-Label": quote(traced.run.classes[picture.label])}
-    return Response(encode_png(picture.pixels), media_type="image/png", headers=label)
+    return Response(picture.png, media_type="image/png", headers=label)
 
 
 @router.get("/{model}/run")
@@ -85,9 +71,9 @@ def read_tensor(traced: Traced, node: str, name: str) -> Response:
 
 
 @router.get("/{model}/statistics")
-def read_statistics(traced: Traced, img: str, node: str, mates: str = "") -> dict[str, Any]:
+def read_statistics(traced: Traced, img: str, node: str, mates: str = "", edits: str = "") -> dict[str, Any]:
     """What a BatchNorm in train mode sees of a picture and its mates, beside its running statistics."""
-    return traced.statistics(img, node, _mates(mates, "train"))
+    return traced.statistics(img, node, _mates(mates, "train"), traced.edits(edits))
 
 
 @router.get("/{model}/gradient", response_class=Response)
@@ -106,10 +92,15 @@ def read_dead(traced: Traced, node: str) -> dict[str, Any]:
 
 @router.get("/{model}/heatmap")
 def read_heatmap(
-    traced: Traced, img: str, method: str = "grad-cam", layer: str | None = None, target: int | None = None
+    traced: Traced,
+    img: str,
+    method: str = "grad-cam",
+    layer: str | None = None,
+    target: int | None = None,
+    edits: str = "",
 ) -> dict[str, Any]:
     """An explanation: the raw map, the channels' weights where it has them, and the heat at the picture's size."""
-    return traced.heat(img, method, layer, target).as_json()
+    return traced.heat(img, method, layer, target, traced.edits(edits)).as_json()
 
 
 @router.get("/{model}/heatmap.png", response_class=Response)
@@ -119,10 +110,11 @@ def read_overlay(
     method: str = "grad-cam",
     layer: str | None = None,
     target: int | None = None,
+    edits: str = "",
     alpha: Annotated[float, Query(ge=0, le=1)] = 0.65,
 ) -> Response:
     """The same, laid over the picture as `convscope explain` draws it."""
-    heat = traced.heat(img, method, layer, target)
+    heat = traced.heat(img, method, layer, target, traced.edits(edits))
     return Response(encode_png(heat.overlay(traced.gallery.picture(img).pixels, alpha)), media_type="image/png")
 
 

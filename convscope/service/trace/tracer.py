@@ -65,13 +65,13 @@ class Tracer:
         key = self.served.sha256, "gradients", img, target, edits
         return self._cache.get(key, lambda: make_gradients(self.run.model, self.x([picture]), target, edits))
 
-    def heat(self, img: str, method: str, node: str | None, target: int | None) -> Heat:
+    def heat(self, img: str, method: str, node: str | None, target: int | None, edits: Edits = ()) -> Heat:
         """The explanation by a method, at the layer of a node where the method looks at one."""
         METHODS[method]  # an unknown one is said before the layer is looked for
         picture = self.gallery.picture(img)
         layer = None if node is None else self.graph.explained(self.graph.node(node))
-        key = self.served.sha256, "heat", img, method, layer, target
-        return self._cache.get(key, lambda: make_heat(self.run.model, self.x([picture]), method, layer, target))
+        key = self.served.sha256, "heat", img, method, layer, target, edits
+        return self._cache.get(key, lambda: make_heat(self.run.model, self.x([picture]), method, layer, target, edits))
 
     def dead(self) -> Dead:
         """Dead channels over the first pictures of the test set, or of the first source there is."""
@@ -117,15 +117,15 @@ class Tracer:
             "true": None if true is None else self.run.classes[true],
         }
 
-    def statistics(self, img: str, node: str, mates: Sequence[str]) -> dict[str, Any]:
-        """Batch and running statistics of a BatchNorm.
+    def statistics(self, img: str, node: str, mates: Sequence[str], edits: Edits = ()) -> dict[str, Any]:
+        """Batch statistics of a BatchNorm, and its running ones as they are saved.
 
         Raises:
             Problem: 422 for a node of another kind.
         """
         if self.graph.node(node).kind.name != "batchnorm":
             raise Problem(422, "no_statistics", f"node {node!r} is no BatchNorm; only those have statistics")
-        seen = self.passed(img, (), "train", mates).statistics[node]
+        seen = self.passed(img, edits, "train", mates).statistics[node]
         running = {name: self.tensor(node, name).tolist() for name in ("running_mean", "running_var")}
         return {"mean": seen.mean.tolist(), "var": seen.var.tolist(), "count": seen.count} | running
 

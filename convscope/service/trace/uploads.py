@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convscope.pictures import prepare
 from convscope.service.problems import Problem
+from convscope.service.uploads import FORMATS, MIN_SIDE, refuse_disguised
 
 MOST = 64
 
@@ -21,8 +22,8 @@ class Uploads:
     Of a file only what the models make of it is kept, a few kilobytes each; the one used longest ago is forgotten.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_pixels: int, most: int = MOST) -> None:
+        self._max_pixels, self._most = max_pixels, most
         self._kept: OrderedDict[str, dict[str, NDArray[np.uint8]]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -30,10 +31,14 @@ class Uploads:
         """Prepare a file in every way that a served checkpoint's `picture` says; its reference, `up:hash`.
 
         Raises:
-            DataError: it is no picture, too large or broken.
+            DataError: it is no picture that the service takes, too large or broken.
         """
+        refuse_disguised(content)
         ref = f"up:{hashlib.sha256(content).hexdigest()[:16]}"
-        prepared = {_name(way): prepare(content, way) for way in {_name(way): way for way in ways}.values()}
+        prepared = {
+            name: prepare(content, way, self._max_pixels, FORMATS, MIN_SIDE)
+            for name, way in {_name(way): way for way in ways}.items()
+        }
         with self._lock:
             self._kept[ref] = prepared
             self._kept.move_to_end(ref)

@@ -106,30 +106,35 @@ def collect(traced: Tracer, route: Route) -> Walk:
 
 def _questions(traced: Tracer, route: Route, path: list[Node], target: int) -> Iterator[Question]:
     """What the page asks, the most wanted first."""
-    img, nodes = {"img": route.img}, list(traced.graph.nodes)
     yield "", {}
-    yield "/picture", img
+    yield "/picture", {"img": route.img}
     for edits in dict.fromkeys((route.edits, "")):
-        yield "/run", img | {"edits": edits}
-        yield from (("/output", img | {"node": node.id, "edits": edits}) for node in nodes)
-    yield from (("/gradient", img | {"node": node.id, "target": target}) for node in nodes)
-    yield from (("/tensor", {"node": node.id, "name": name}) for node, name in _tensors(nodes, path))
+        yield from _of_picture(traced, route, path, target, edits)
+    yield from (("/tensor", {"node": node.id, "name": name}) for node, name in _tensors(traced.graph.nodes, path))
     for node in path:
-        if node.kind.name in ("conv", "linear"):
-            yield "/gradient", img | {"node": node.id, "target": target, "of": "weight"}
-        if node.kind.name == "batchnorm":
-            yield "/statistics", img | {"node": node.id, "mates": route.mates}
-            how = {"mode": "train", "mates": route.mates}
-            yield from (("/output", img | {"node": name} | how) for name in (node.id, *node.inputs))
         if len(node.shape) == 3:
             places = itertools.product(range(node.shape[1]), range(node.shape[2]))
             yield from (("/receptive", {"node": node.id, "y": y, "x": x}) for y, x in places)
+    yield from (("/dead", {"node": node.id}) for node in traced.graph.nodes)
+
+
+def _of_picture(traced: Tracer, route: Route, path: list[Node], target: int, edits: str) -> Iterator[Question]:
+    """What is asked about the picture, of the network as it is or edited."""
+    asked = {"img": route.img, "edits": edits}
+    yield "/run", asked
+    for resource, more in (("/output", {}), ("/gradient", {"target": target})):
+        yield from ((resource, asked | {"node": node.id} | more) for node in traced.graph.nodes)
+    for node in path:
+        if node.kind.name in ("conv", "linear"):
+            yield "/gradient", asked | {"node": node.id, "target": target, "of": "weight"}
+        if node.kind.name == "batchnorm":
+            yield "/statistics", asked | {"node": node.id, "mates": route.mates}
+            how = {"mode": "train", "mates": route.mates}
+            yield from (("/output", asked | {"node": name} | how) for name in (node.id, *node.inputs))
     for method in route.methods:
         for layer in _layers(traced, method, path):
-            asked = img | {"method": method, "layer": layer, "target": target}
-            yield "/heatmap", asked
-            yield "/heatmap.png", asked
-    yield from (("/dead", {"node": node.id}) for node in nodes)
+            for resource in ("/heatmap", "/heatmap.png"):
+                yield resource, asked | {"method": method, "layer": layer, "target": target}
 
 
 def _tensors(nodes: Sequence[Node], path: Sequence[Node]) -> Iterator[tuple[Node, str]]:

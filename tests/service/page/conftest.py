@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from convscope.service.models import Models, Served
-from convscope.service.settings import Settings
 from playwright.sync_api import Browser, sync_playwright
-from tests.service.conftest import Here
 
 from convscope import train
 from convscope.runs import Run, load_run
+from convscope.service.models import Models, Served
+from convscope.service.settings import Settings
+from tests.service.conftest import Here
 from tests.service.page.reader import Reader
 from tests.service.page.walk import Walk
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from convscope.service.models import Models, Served
-from convscope.service.settings import Settings
 from playwright.sync_api import Browser, expect
-from tests.service.conftest import Here
 from torch import Tensor
 
 from convscope import load_run, train
 from convscope.data import load
 from convscope.runs import Run
+from convscope.service.models import Models, Served
+from convscope.service.settings import Settings
+from tests.service.conftest import Here
 from tests.service.page.reader import Reader
 
 

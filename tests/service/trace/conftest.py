@@ -2,8 +2,6 @@
 
 import json
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,18 +11,14 @@ import httpx
 import numpy as np
 import pytest
 import torch
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 
-from convscope.errors import ConvscopeError
 from convscope.models import build_model
 from convscope.runs import Run
 from convscope.service.models import Models, Served
-from convscope.service.problems import Problem
+from convscope.service.settings import Settings
 from convscope.service.trace.desk import Desk
-from convscope.service.trace.routes import router
 from convscope.service.trace.tracer import Tracer
+from tests.service.conftest import Here
 
 SHAPE = (3, 18, 21)
 CLASSES = ("a", "b", "é c", "d", "e", "f")
@@ -89,29 +83,10 @@ def serve() -> Callable[..., AbstractContextManager[httpx.Client]]:
 
     @contextmanager
     def running(**runs: Run) -> Iterator[httpx.Client]:
-        app = FastAPI()
-        app.state.models = Models([Served(name, f"{n:064x}", run) for n, (name, run) in enumerate(runs.items())])
-        app.include_router(router)
-
-        @app.exception_handler(Problem)
-        def problem(_: Request, error: Problem) -> JSONResponse:
-            return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status)
-
-        @app.exception_handler(ConvscopeError)
-        def unusable(_: Request, error: ConvscopeError) -> JSONResponse:
-            return JSONResponse({"error": {"code": "unusable", "message": str(error)}}, 422)
-
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-            thread.start()
-            address = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/trace"
-            try:
-                with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
-                    yield client
-            finally:
-                server.should_exit = True
-                thread.join()
+        models = Models([Served(name, f"{n:064x}", run) for n, (name, run) in enumerate(runs.items())])
+        with Here(Settings(), models) as here:
+            here.client.base_url = here.client.base_url.join("/v1/trace")
+            yield here.client
 
     return running
 

@@ -1,5 +1,6 @@
 """Every layer of every model has a node, whose output follows from what the API says of it and its inputs."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -172,8 +173,21 @@ def test_a_model_that_is_one_layer(wrap: Callable[[nn.Module], Run], tracer_of: 
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1) @ self.weight.T
 
-    graph = tracer_of(wrap(Head())).graph
-    assert [(node.id, node.kind.name, node.shape) for node in graph.nodes[1:]] == [("model", "unknown", (6,))]
+    tracer = tracer_of(wrap(Head()))
+    assert [(node.id, node.kind.name, node.shape) for node in tracer.graph.nodes[1:]] == [("model", "unknown", (6,))]
+    x, weight = tracer.passed("shapes:1").outputs["input"], tracer.tensor("model", "weight")
+    assert np.allclose(tracer.passed("shapes:1").outputs["model"], weight @ x.ravel(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_called_input_is_not_the_picture(
+    wrap: Callable[[nn.Module], Run], tracer_of: Callable[[Run], Tracer]
+) -> None:
+    layers = {"input": nn.Tanh(), "flatten": nn.Flatten(), "head": nn.Linear(3 * 18 * 21, 6)}
+    graph = tracer_of(wrap(nn.Sequential(OrderedDict(layers)))).graph
+    assert [(node.id, node.inputs) for node in graph.nodes] == [
+        ("input", ()), ("input#2", ("input",)), ("flatten", ("input#2",)), ("head", ("flatten",)),
+    ]  # fmt: skip
+    assert graph.explained(graph.node("input#2")) == "input"
 
 
 def test_a_residual_sum_in_a_residual_sum(wrap: Callable[[nn.Module], Run], tracer_of: Callable[[Run], Tracer]) -> None:

@@ -87,3 +87,13 @@ def test_the_overlay_is_that_of_explain(client: httpx.Client, digits_run: Run) -
 def test_a_function_is_no_layer_to_explain(traced: Tracer) -> None:
     with pytest.raises(UsageError, match="no layer 'input'"):
         traced.heat("test:3", "grad-cam", "input", None)
+
+
+def test_the_heat_of_an_edited_network(traced: Tracer) -> None:
+    """Grad-CAM of a network that ends in mean pooling is linear in the head's weights."""
+    head, layer = traced.tensor("head", "weight"), "group2.1.relu"
+    edits = ",".join(f"head:weight:{6 * head.shape[1] + k}:{2 * head[6, k]}" for k in range(head.shape[1]))
+    plain = traced.heat("test:3", "grad-cam", layer, 6).as_json()
+    doubled = traced.heat("test:3", "grad-cam", layer, 6, traced.edits(edits)).as_json()
+    assert np.allclose(doubled["map"], np.multiply(2, plain["map"]), rtol=1e-5, atol=1e-6)
+    assert traced.heat("test:3", "grad-cam", layer, 6).as_json() == plain

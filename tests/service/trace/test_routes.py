@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from urllib.parse import unquote
 
@@ -19,15 +18,9 @@ from convscope.runs import Run
 from convscope.service.models import Served
 from convscope.service.trace import uploads
 from convscope.service.trace.desk import Desk
+from tests.service.pictures import encoded, noise
 
 Raw = Callable[[httpx.Response], np.ndarray]
-
-
-def png(seed: int = 0, size: tuple[int, int] = (31, 45)) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def test_models_and_their_graph(client: httpx.Client, digits_run: Run) -> None:
@@ -85,7 +78,7 @@ def test_the_picture_is_what_the_model_sees(client: httpx.Client, raw: Raw, digi
 
 
 def test_an_upload_is_prepared_for_each_model(client: httpx.Client, raw: Raw, digits_run: Run) -> None:
-    content = png()
+    content = encoded(noise(0, (31, 45, 3)))
     answer = client.post("/digits/pictures", files={"image": ("holiday.png", content)})
     assert answer.status_code == 201
     ref = answer.json()["ref"]
@@ -165,7 +158,7 @@ REFUSED = [
 def test_bad_requests_get_one_line(client: httpx.Client, path: str, query: dict, status: int, says: str) -> None:
     answer = client.get(path, params=query)
     assert answer.status_code == status, answer.text
-    message = json.loads(answer.text)["error"]["message"]
+    message = answer.json()["error"]["message"]
     assert says in message
     assert "\n" not in message
 
@@ -193,11 +186,11 @@ def test_a_batch_of_one_value_a_channel_has_no_statistics(serve: Callable, wrap:
 
 
 def test_the_picture_uploaded_first_is_forgotten_first(digits_run: Run) -> None:
-    desk, way = Desk(), digits_run.checkpoint["picture"]
-    refs = [desk.uploads.add(png(seed, (2, 3)), [way]) for seed in range(uploads.MOST)]
+    desk, ways = Desk(), [digits_run.checkpoint["picture"]]
+    refs = [desk.uploads.add(encoded(noise(seed, (2, 3, 3))), ways) for seed in range(uploads.MOST)]
     gallery = desk.tracer(Served("digits", "0", digits_run)).gallery
     gallery.picture(refs[0])  # used, and so the last to go
-    desk.uploads.add(png(999, (2, 3)), [way])
+    desk.uploads.add(encoded(noise(999, (2, 3, 3))), ways)
     assert gallery.picture(refs[0]).pixels.shape == (1, 8, 8)
     with pytest.raises(Exception, match="upload it again"):
         gallery.picture(refs[1])
