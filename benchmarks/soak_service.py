@@ -1,8 +1,8 @@
 """Minutes of mixed load on `convscope serve`; exits 1 if it fails, leaks, or answers differently than when left alone.
 
 `python benchmarks/soak_service.py --minutes 10` asks for predictions and for explanations by every method at once,
-while some clients send bad pictures and some leave before they are answered, and watches the server's threads, files and
-memory. It needs the extra `dev`, Linux, and the test set of the run's data set.
+while some clients send bad pictures and some leave before they are answered, and watches the server's threads,
+files and memory. It needs the extra `dev`, Linux, and the test set of the run's data set.
 """
 
 import argparse
