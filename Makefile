@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUTF8 := 1
 
-.PHONY: demo test test-slow check bench ablation docs-check clean
+.PHONY: demo test test-slow check page-check bench ablation docs-check clean
 
 demo: $(VENV)/.installed  ## train, evaluate, explain, prove and verify on real handwritten digits
 	@echo "== smoke: does a network learn on this machine?"
@@ -35,6 +35,9 @@ check: $(VENV)/.installed-dev docs-check  ## style, types, architecture, and doc
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+page-check:  ## lint, types and unit tests of the page's modules; needs node, which nothing else does
+	cd tests/page && npm ci --no-audit --no-fund --silent && npm run --silent check
 
 docs-check: $(VENV)/.installed-dev  ## the generated parts of the docs are what the program says today
 	$(BIN)/python docs/generate.py --check
