@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from benchmarks import ablation_table, explain_tables, numpy_tables, service_tables, training_tables
+from benchmarks import ablation_table, explain_tables, numpy_tables, page_tables, service_tables, training_tables
 from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
 from convscope.doctor import CHECKS
@@ -177,6 +177,15 @@ def service_speed() -> str:
     )
 
 
+def page_speed() -> str:
+    """What benchmarks/bench_page.py measured last: the machine and its table."""
+    if (result := measured("page")) is None:
+        return NOT_YET
+    environment = result["environment"]
+    tables = [table(header, rows) for header, *rows in (of(result) for of in page_tables.TABLES.values())]
+    return "\n\n".join([f"`{environment['command']}`: {page_tables.describe(environment)}", *tables])
+
+
 def ablation() -> str:
     """What benchmarks/bench_ablation.py has measured: a row an idea."""
     if (result := measured("ablation")) is None:
@@ -211,6 +220,7 @@ PARTS = {
     "training speed": training_speed,
     "explanation speed": explanation_speed,
     "service speed": service_speed,
+    "page speed": page_speed,
     "ablation": ablation,
 }
 
