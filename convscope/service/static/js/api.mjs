@@ -147,15 +147,15 @@ export function api(model, edits = '', signal = undefined) {
     /** A parameter or buffer, with the edits made here. @param {string} node @param {string} name @returns {Promise<Tensor>} */
     tensor: async (node, name) => edited(await raw('/tensor', { node, name }), node, name, edits),
     /** @param {string} img @param {string} node @param {string} [mates] @returns {Promise<any>} */
-    statistics: (img, node, mates) => get('/statistics', { img, node, mates }),
+    statistics: (img, node, mates) => get('/statistics', { img, node, mates, edits }),
     /** @param {string} img @param {string} node @param {number} target @param {string} [of] @returns {Promise<Tensor>} */
-    gradient: (img, node, target, of) => raw('/gradient', { img, node, target, of }),
+    gradient: (img, node, target, of) => raw('/gradient', { img, node, target, of, edits }),
     /** @param {string} node @returns {Promise<{dead: number[], pictures: number}>} */
     dead: (node) => get('/dead', { node }),
     /** @param {{img: string, method: string, layer?: string, target?: number}} values @returns {Promise<any>} */
-    heatmap: (values) => get('/heatmap', values),
+    heatmap: (values) => get('/heatmap', { ...values, edits }),
     /** @param {{img: string, method: string, layer?: string, target?: number}} values @returns {Promise<string>} an address for an <img> */
-    overlay: (values) => remembered(`${base}/heatmap.png${query(values)}`, url, signal),
+    overlay: (values) => remembered(`${base}/heatmap.png${query({ ...values, edits })}`, url, signal),
     /** @param {string} node @param {number} y @param {number} x @returns {Promise<{top: number, left: number, bottom: number, right: number}>} */
     receptive: (node, y, x) => get('/receptive', { node, y, x }),
     /** @param {Record<string, any>} values @returns {Promise<Blob>} */

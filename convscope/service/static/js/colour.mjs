@@ -60,9 +60,9 @@ export function ink(v, scale) {
  * @param {number} scale the magnitude of full colour @param {number} [start] where in `data` the map begins
  */
 export function paint(canvas, data, height, width, scale, start = 0) {
-  canvas.width = width;
-  canvas.height = height;
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  if (canvas.width !== width) canvas.width = width; // setting it anew costs a buffer
+  if (canvas.height !== height) canvas.height = height;
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true })); // in memory: hundreds of small ones
   const image = context.createImageData(width, height);
   const colours = table(), pixels = image.data;
   for (let i = 0, end = height * width; i < end; i++) {

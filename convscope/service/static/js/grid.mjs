@@ -136,17 +136,17 @@ export function mapGrid(options) {
 /**
  * A real table of numbers, coloured by value; padding (`outside`) is hatched.
  * @param {{data: ArrayLike<number>, rows: number, cols: number, scale: number, caption: string, start?: number,
- *   outside?: (r: number, c: number) => boolean, places?: number, cell?: (td: HTMLElement, r: number, c: number, v: number) => void}} options
+ *   outside?: (r: number, c: number) => boolean, places?: number, wide?: boolean, cell?: (td: HTMLElement, r: number, c: number, v: number) => void}} options
  * @returns {HTMLTableElement}
  */
-export function numberTable({ data, rows, cols, scale, caption, start = 0, outside, places = 3, cell }) {
+export function numberTable({ data, rows, cols, scale, caption, start = 0, outside, places = 3, wide, cell }) {
   const body = h('tbody');
   for (let r = 0; r < rows; r++) {
     const row = h('tr');
     for (let c = 0; c < cols; c++) {
       const v = data[start + r * cols + c];
       const off = outside?.(r, c);
-      const td = h(off ? 'td.outside' : 'td', { style: off ? {} : { background: css(v, scale), color: ink(v, scale) } }, off ? '0' : num(v, { places }));
+      const td = h(off ? 'td.outside' : 'td', { style: off ? {} : { background: css(v, scale), color: ink(v, scale) } }, off ? '0' : num(v, { places, wide }));
       cell?.(td, r, c, v);
       row.append(td);
     }

@@ -15,10 +15,12 @@ const MOST = 360; // rows and columns drawn of a matrix; of larger ones every n-
  */
 function matrix(rows, cols, at, scale) {
   const [high, wide] = [Math.min(rows, MOST), Math.min(cols, MOST)];
-  const data = new Float32Array(high * wide);
-  for (let r = 0; r < high; r++) for (let c = 0; c < wide; c++) data[r * wide + c] = at(Math.floor(r * rows / high), Math.floor(c * cols / wide));
   const canvas = h('canvas.pixels', { 'aria-hidden': 'true' });
-  paint(canvas, data, high, wide, scale);
+  setTimeout(() => { // once the level stands
+    const data = new Float32Array(high * wide);
+    for (let r = 0; r < high; r++) for (let c = 0; c < wide; c++) data[r * wide + c] = at(Math.floor(r * rows / high), Math.floor(c * cols / wide));
+    paint(canvas, data, high, wide, scale);
+  });
   return canvas;
 }
 
@@ -34,10 +36,12 @@ export function im2col({ input, weight, output, settings, cell: [o, y, x] }) {
   const [outside, inside, kh, kw] = weight.shape, [, height, width] = input.shape, [, high, wide] = output.shape;
   const each = outside / groups, group = Math.floor(o / each);
   const K = inside * kh * kw, P = high * wide, p = y * wide + x;
+  const along = (n, f) => Int32Array.from({ length: n }, (_, at) => f(at));
+  const [from, down, right] = [along(K, (k) => (group * inside + Math.floor(k / (kh * kw))) * height * width), along(K, (k) => Math.floor(k / kw) % kh * dilation[0] - padding[0]), along(K, (k) => k % kw * dilation[1] - padding[1])];
+  const [tops, lefts] = [along(P, (at) => Math.floor(at / wide) * stride[0]), along(P, (at) => at % wide * stride[1])];
   const unrolled = (k, at) => {
-    const c = group * inside + Math.floor(k / (kh * kw)), u = Math.floor(k / kw) % kh, v = k % kw;
-    const row = Math.floor(at / wide) * stride[0] + u * dilation[0] - padding[0], column = (at % wide) * stride[1] + v * dilation[1] - padding[1];
-    return row < 0 || column < 0 || row >= height || column >= width ? 0 : input.data[(c * height + row) * width + column];
+    const row = tops[at] + down[k], column = lefts[at] + right[k];
+    return row < 0 || column < 0 || row >= height || column >= width ? 0 : input.data[from[k] + row * width + column];
   };
   const kernels = h('.matrix', {}, matrix(each, K, (r, k) => weight.data[(group * each + r) * K + k], scaleOf(weight.data)), band('across', o % each, each));
   const columns = h('.matrix', {}, matrix(K, P, unrolled, scaleOf(input.data)), band('down', p, P));

@@ -133,3 +133,4 @@ colour.onTheme(render);
 listen(() => context);
 key.ask = askKey;
 render();
+for (const level of ['graph', 'layer', 'channel', 'pixel']) import(`./levels/${level}.mjs`); // the likely next ones

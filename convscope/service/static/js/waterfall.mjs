@@ -36,8 +36,8 @@ export function waterfall({ terms, heads, last = null, words, label, few = 10, s
       run += value;
       const bar = h(value < 0 ? 'i.less' : 'i.more', { style: { left: `${at(Math.min(from, run))}%`, width: `${100 * Math.abs(value) / wide}%` } });
       return h(term ? 'tr' : 'tr.rest', { id: term ? `term-${term.key}` : null, 'aria-selected': term && onselect ? String(term.key === selected) : null },
-        h('th', { scope: 'row' }, cells[0]), cells.slice(1).map((cell) => h('td', {}, cell)), h('td.n', {}, num(value, { sign: true })),
-        h('td.fall', {}, h('span.bar', { style: { '--zero': `${at(0)}%` } }, bar)), h('td.n.run', {}, num(run)));
+        h('th', { scope: 'row' }, cells[0]), cells.slice(1).map((cell) => h('td', {}, cell)), h('td.n', {}, num(value, { sign: true, wide: true })),
+        h('td.fall', {}, h('span.bar', { style: { '--zero': `${at(0)}%` } }, bar)), h('td.n.run', {}, num(run, { wide: true })));
     });
     const table = h('table.terms', { 'aria-label': label, role: onselect ? 'grid' : null },
       h('thead', {}, h('tr', {}, heads.map((head) => h('th', { scope: 'col' }, head)), h('th.n', { scope: 'col' }, 'adds'), h('th.fall', { scope: 'col' }, ''), h('th.n.run', { scope: 'col' }, 'so far'))),

@@ -9,6 +9,7 @@ import { how, what } from '../words.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
 
+const FIRST = 48; // tiles drawn before the level is shown; the others right after
 const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'mean'], ['sparse', 'quietest first']];
 
 /** The head that layer and channel share. @param {Context} context @param {any} title @param {...any} more */
@@ -36,9 +37,13 @@ export async function show(host, context) {
   const pins = new Set((place.pin ?? '').split(',').filter(Boolean).map(Number));
   const by = /** @type {Record<string, (a: any, b: any) => number>} */ ({ largest: (a, b) => b.most - a.most, mean: (a, b) => b.mean - a.mean, sparse: (a, b) => a.most - b.most });
   const order = stats.slice().sort((a, b) => Number(pins.has(b.c)) - Number(pins.has(a.c)) || (by[place.sort ?? '']?.(a, b) ?? 0) || a.c - b.c);
-  const tiles = order.map(({ c, most, mean }) => {
+  /** @type {(() => void)[]} */
+  const later = [];
+  const tiles = order.map(({ c, most, mean }, at) => {
     const picture = flat ? h('span.pixel', { style: { background: css(data[c], scale), color: ink(data[c], scale) } }, num(data[c], { places: 2 })) : h('canvas.pixels', { 'aria-hidden': 'true' });
-    if (!flat) paint(picture, data, shape[1], shape[2], scale, c * size);
+    const draw = () => paint(picture, data, shape[1], shape[2], scale, c * size);
+    if (!flat && at < FIRST) draw();
+    else if (!flat) later.push(draw);
     return h(pins.has(c) ? '.tile.pinned' : '.tile', {
       role: 'gridcell', id: `channel-${c}`, 'data-channel': c,
       'aria-label': flat ? `number ${c}: ${num(data[c])}` : `channel ${c}: mean ${num(mean)}, largest magnitude ${num(most)}${pins.has(c) ? ', pinned' : ''}`,
@@ -62,6 +67,7 @@ export async function show(host, context) {
     h('section', {}, h('.bar-of-tools', {}, chips('order', /** @type {any} */ (ORDERS), place.sort ?? 'index', (sort) => go({ sort: sort === 'index' ? undefined : sort }, { replace: true })), legend(scale)),
       grid, note));
   context.field(null);
+  setTimeout(() => later.forEach((draw) => draw()));
   if (!flat && node.kind !== 'input') markDead(context, grid, note);
 }
 

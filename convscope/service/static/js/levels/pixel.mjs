@@ -57,7 +57,7 @@ export async function show(host, context) {
       go({ layer: node.inputs[0], c: from, y: row, x: column, level: undefined });
     } });
     detail.replaceChildren(h('.maps', {}, patch, h('span.op', {}, '×'), table(piece.map((t) => t.weight), kScale, 'kernel'), h('span.op', {}, '='),
-      table(piece.map((t) => t.product), pScale, 'products', { outside }), h('p.part-sum', {}, h('span.op', {}, 'Σ'), h('b', {}, num(part)))));
+      table(piece.map((t) => t.product), pScale, 'products', { outside, wide: true }), h('p.part-sum', {}, h('span.op', {}, 'Σ'), h('b', {}, num(part, { wide: true })))));
     product.mark((key - first) * size, size);
     if (!quiet) announce(`channel ${key} adds ${num(part)}`);
   };
