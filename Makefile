@@ -43,7 +43,7 @@ docs-check: $(VENV)/.installed-dev  ## the generated parts of the docs are what 
 	$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.installed-dev  ## the benchmarks that take minutes; results in benchmarks/results
-	@for name in numpy_nn training explain; do $(BIN)/python benchmarks/bench_$$name.py || exit; done
+	@for name in numpy_nn training explain service page; do $(BIN)/python benchmarks/bench_$$name.py || exit; done
 
 ablation: $(VENV)/.installed-dev  ## what each idea of a recipe buys; takes hours, goes on where it broke off
 	$(BIN)/python benchmarks/bench_ablation.py

@@ -33,7 +33,10 @@ IDEAS: list[tuple[str, list[str]]] = [  # what is done without, and the settings
     ("channels first in memory", ["train.channels_last=false"]),
     ("freed memory given back", ["train.keep_memory=false"]),
     ("no whitening", ["model.stem=plain"]),
-    ("textbook residual blocks", ["model.groups=blocks", "model.widen1=1", "model.widen2=2", "train.bias_lr=1"]),
+    (
+        "textbook residual blocks",
+        ["model.groups=blocks", "model.stem_convs=1", "model.widen1=1", "model.widen2=2", "train.bias_lr=1"],
+    ),
     ("no residual sums", ["model.skip=false"]),
     ("one convolution in the stem", ["model.stem_convs=1"]),
     ("ReLU, not GELU", ["model.activation=relu"]),

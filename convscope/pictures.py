@@ -183,8 +183,10 @@ def _upright(image: Image.Image) -> Image.Image:
 def _flatten(image: Image.Image, mode: Mode) -> Image.Image:
     """The picture in `mode`, whatever it was stored in."""
     if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion clips instead of scaling
-        levels = np.clip(np.asarray(image, dtype=np.float64), 0, 65535)
-        return Image.fromarray(np.round(levels / 257).astype(np.uint8)).convert(mode)
+        levels = np.array(image, dtype=np.float32)  # in place from here: a small file can hold many pixels
+        np.clip(levels, 0, 65535, out=levels)
+        levels /= 257
+        return Image.fromarray(np.round(levels, out=levels).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         paper = Image.new("RGBA", image.size, "white")
         paper.alpha_composite(image.convert("RGBA"))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # this checkout, not another that is installed
 
-from benchmarks import ablation_table, explain_tables, numpy_tables, training_tables
+from benchmarks import ablation_table, explain_tables, numpy_tables, page_tables, service_tables, training_tables
 from convscope.cli import main
 from convscope.config import RunConfig, load_config, recipe_names
 from convscope.doctor import CHECKS
@@ -161,6 +161,31 @@ def explanation_speed() -> str:
     return "\n\n".join([f"`{environment['command']}`: {explain_tables.describe(environment)}", *tables])
 
 
+def service_speed() -> str:
+    """What benchmarks/bench_service.py measured last: the machine, its tables, its chart."""
+    if (result := measured("service")) is None:
+        return NOT_YET
+    environment = result["environment"]
+    tables = [table(header, rows) for header, *rows in (of(result) for of in service_tables.TABLES.values())]
+    words = "Pictures a second, milliseconds until the answer and memory of the service against clients at once"
+    return "\n\n".join(
+        [
+            f"`{environment['command']}`: {service_tables.describe(environment)}",
+            *tables,
+            f"![{words}](images/service.png)",
+        ]
+    )
+
+
+def page_speed() -> str:
+    """What benchmarks/bench_page.py measured last: the machine and its table."""
+    if (result := measured("page")) is None:
+        return NOT_YET
+    environment = result["environment"]
+    tables = [table(header, rows) for header, *rows in (of(result) for of in page_tables.TABLES.values())]
+    return "\n\n".join([f"`{environment['command']}`: {page_tables.describe(environment)}", *tables])
+
+
 def ablation() -> str:
     """What benchmarks/bench_ablation.py has measured: a row an idea."""
     if (result := measured("ablation")) is None:
@@ -194,6 +219,8 @@ PARTS = {
     "speed": speed,
     "training speed": training_speed,
     "explanation speed": explanation_speed,
+    "service speed": service_speed,
+    "page speed": page_speed,
     "ablation": ablation,
 }
 

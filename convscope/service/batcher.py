@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,7 +20,7 @@ Work = TypeVar("Work")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)  # an array written out takes longer than to compute with it
 class Ticket(Generic[Work, Result]):
     """Work of so many pictures that waits for `model`; a `future` that is done before its turn is not computed."""
 
@@ -91,7 +91,7 @@ class Batcher(Generic[Work, Result]):
         try:
             return await ticket.future
         finally:
-            with suppress(ValueError):  # it is no longer there, as a rule
+            if ticket in self._waiting:  # which it is no longer, as a rule
                 self._waiting.remove(ticket)
 
     async def run(self) -> None:

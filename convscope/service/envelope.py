@@ -10,12 +10,13 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convscope.errors import ConvscopeError
 from convscope.service.logs import LOG, log
 from convscope.service.metrics import Metrics
-from convscope.service.problems import Problem, of_error, stopping
+from convscope.service.problems import Problem, gone, of_error, stopping
 
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PAGE_POLICY = (
@@ -93,6 +94,8 @@ def _problem(error: Exception, scope: MutableMapping[str, Any], request_id: str)
         return error
     if isinstance(error, ConvscopeError):
         return of_error(error)
+    if isinstance(error, ClientDisconnect):  # in the middle of its body
+        return gone()
     LOG.error("failed", exc_info=error, extra={"values": {"request_id": request_id, "path": scope["path"][:200]}})
     return Problem(500, "internal", "something failed here; the log has it under this request id")
 

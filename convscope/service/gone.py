@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from convscope.service.problems import Problem
+from convscope.service.problems import Problem, gone
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ async def for_client(request: Request, work: Coroutine[Any, Any, T], seconds: fl
         if task in done:
             return task.result()
         if leaving in done:
-            raise Problem(499, "client_gone", "the client closed the connection")
+            raise gone()
         raise Problem(504, "timeout", f"no answer within {seconds:g} s; it was given up")
     finally:
         leaving.cancel()

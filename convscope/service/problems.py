@@ -45,6 +45,11 @@ def busy(what: str) -> Problem:
     return Problem(429, "busy", f"too many {what} are waiting; try again in {RETRY_AFTER} s")
 
 
+def gone() -> Problem:
+    """Nobody reads this answer; the log does."""
+    return Problem(499, "client_gone", "the client closed the connection")
+
+
 def stopping() -> Problem:
     """The service is about to end."""
     return Problem(503, "stopping", "the service is stopping", {"Connection": "close"})

@@ -5,8 +5,10 @@ import json
 import uuid
 from typing import Any
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from convscope.service.lingering import SECONDS
 from convscope.service.problems import Problem
 
 MAX_HEADERS = 64 * 1024  # bytes from the first of a request to the end of its headers
@@ -20,6 +22,7 @@ class Protocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _came = 0
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected, if it may."""
@@ -31,17 +34,22 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Something came: perhaps the first of a request, perhaps the end of its headers."""
+        if self._refused:
+            return
         if self._timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start_timer()
         super().data_received(data)
         if self._timer is not None:
             self._came += len(data)
             if self._came > MAX_HEADERS:
-                self._refuse(Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes"))
+                self._refuse(_too_large())
 
     def on_headers_complete(self) -> None:
         """A request has begun."""
         self._stop_timer()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADERS:
+            self._refuse(_too_large())  # they came with their end, in one read
+            raise HttpParserError("headers too large")
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -68,13 +76,19 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Answer without the application, and close."""
         self._stop_timer()
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
+        self._refused = True
         body = json.dumps(problem.body(uuid.uuid4().hex)).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
         lines = [f"{name}: {value}\r\n".encode() for name, value in (headers | problem.headers).items()]
         self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body]))
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(SECONDS, self.transport.close)  # at once would be a reset to who is still sending
+
+
+def _too_large() -> Problem:
+    return Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes")
 
 
 def protocol(seconds: float, connections: int) -> type[Protocol]:

@@ -135,3 +135,22 @@ def test_a_lone_piece_of_work_does_not_wait_for_others_and_one_with_others_on_th
             await asyncio.gather(early, late)
 
     assert run(scenario, wait=2.0).batches == [("a", [1]), ("a", [2, 3])]
+
+
+class Unprinted:
+    """Work whose text nobody may ask for."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("an array was written out for a message that nobody reads")
+
+
+def test_work_is_never_written_out() -> None:  # NumPy took as long to print a picture as all else that a request needs
+    async def scenario() -> None:
+        batcher: Batcher[Any, Any] = Batcher("doubles", lambda _, tickets: [[t.work] * 2 for t in tickets], capacity=8)
+        task = asyncio.create_task(batcher.run())
+        work = Unprinted()
+        assert await batcher.submit(A, work, 1) == [work, work]
+        task.cancel()
+        batcher.close()
+
+    asyncio.run(scenario())

@@ -112,6 +112,13 @@ def test_a_large_body_is_refused_whether_its_size_is_told_or_not(small: Any) -> 
             assert b"connection: close" in headers
 
 
+def test_a_refusal_reaches_a_client_that_is_still_sending(small: Any) -> None:
+    content = bytes(12_000_000)  # more than the system keeps for a connection that nobody reads from
+    with connect(small.client) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        assert answer(connection)[:2] == (413, "body_too_large")
+
+
 def test_bodies_are_counted_together_and_forgotten(start: Start) -> None:
     client = start(bodies=0.05).client
     picture = encoded(noise(0, (80, 80, 3)))  # noise does not compress: 19 kB

@@ -147,7 +147,9 @@ def test_sigterm_answers_what_is_in_flight_and_refuses_the_rest(run_service: Sta
 
 def test_what_is_asked_while_it_stops_is_refused(start: Started) -> None:
     here = start()
-    here.app.state.stopping = True
+    here.client.get("/health/live")
+    here.server.handle_exit(signal.SIGTERM, None)
+    here.server.should_exit = False  # as long as it takes to ask
     for path in ("/health/live", "/v1/models", "/metrics"):
         refused = here.client.get(path)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "stopping")

@@ -1,4 +1,4 @@
-"""A model, a picture and a class in; out comes the gradient of its logit at every node's output and every parameter."""
+"""A model, a picture and a class in; the gradient of its logit at every node's output, and of every parameter, out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class Gradients:
     Attributes:
         outputs: node id -> the gradient at its output, in that shape; nodes from which nothing leads to the logit are
             not there.
-        parameters: (layer, name) -> the gradient of a parameter, of all calls of the layer together.
+        parameters: (layer, name) -> the gradient of a parameter, of all calls of the layer together; empty where nobody
+            asked for them.
     """
 
     outputs: Mapping[str, Array]
@@ -31,10 +32,13 @@ class Gradients:
         return sum(value.nbytes for value in (*self.outputs.values(), *self.parameters.values()))
 
 
-def make_gradients(model: nn.Module, x: Tensor, target: int, edits: Edits = ()) -> Gradients:
+def make_gradients(
+    model: nn.Module, x: Tensor, target: int, edits: Edits = (), of_parameters: bool = False
+) -> Gradients:
     """One forward and one backward pass of a private copy of `model` in eval mode, on one picture (1, C, H, W).
 
-    Parameters that are fixed in training, such as a `Whitening`'s, have a gradient here too.
+    Those of parameters take nearly as long again as the rest. Parameters that are fixed in training, such as a
+    `Whitening`'s, have one too.
 
     Raises:
         Problem: there is no such class.
@@ -44,7 +48,7 @@ def make_gradients(model: nn.Module, x: Tensor, target: int, edits: Edits = ()) 
         (layer, name): p for layer, m in copy.named_modules() for name, p in m.named_parameters(recurse=False)
     }
     for parameter in parameters.values():
-        parameter.requires_grad_(parameter.is_floating_point())
+        parameter.requires_grad_(of_parameters and parameter.is_floating_point())
     with recording(x.device):
         picture = private(x).requires_grad_()
     outputs: dict[str, Tensor] = {INPUT: picture}

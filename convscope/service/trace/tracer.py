@@ -60,10 +60,11 @@ class Tracer:
         key = self.served.sha256, "pass", img, edits, mode, tuple(mates)
         return self._cache.get(key, lambda: make_pass(self.run.model, self.x(pictures), edits, mode))
 
-    def gradients(self, img: str, target: int, edits: Edits = ()) -> Gradients:
+    def gradients(self, img: str, target: int, edits: Edits = (), of_parameters: bool = False) -> Gradients:
         picture = self.gallery.picture(img)
-        key = self.served.sha256, "gradients", img, target, edits
-        return self._cache.get(key, lambda: make_gradients(self.run.model, self.x([picture]), target, edits))
+        key = self.served.sha256, "gradients", img, target, edits, of_parameters
+        made = self.run.model, self.x([picture]), target, edits, of_parameters
+        return self._cache.get(key, lambda: make_gradients(*made))
 
     def heat(self, img: str, method: str, node: str | None, target: int | None, edits: Edits = ()) -> Heat:
         """The explanation by a method, at the layer of a node where the method looks at one."""
@@ -136,7 +137,7 @@ class Tracer:
             Problem: 404 for a parameter that it has not, 422 for a node from which nothing leads to the logit.
         """
         layer = self.graph.node(node).layer
-        found = self.gradients(img, target, edits)
+        found = self.gradients(img, target, edits, of is not None)
         gradient = found.outputs.get(node) if of is None else found.parameters.get((layer, of))
         if gradient is None and of is not None:
             self.graph.tensor(node, of)

@@ -107,7 +107,7 @@ def collect(traced: Tracer, route: Route) -> Walk:
 def _questions(traced: Tracer, route: Route, path: list[Node], target: int) -> Iterator[Question]:
     """What the page asks, the most wanted first."""
     yield "", {}
-    yield "/picture", {"img": route.img}
+    yield from (("/picture", {"img": ref}) for ref in (route.img, *filter(None, route.mates.split(","))))
     for edits in dict.fromkeys((route.edits, "")):
         yield from _of_picture(traced, route, path, target, edits)
     yield from (("/tensor", {"node": node.id, "name": name}) for node, name in _tensors(traced.graph.nodes, path))

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from convscope.service.trace import walk
 from convscope.service.trace.page import whole_page
@@ -132,15 +134,18 @@ def test_a_walk_through_nothing(client: httpx.Client, route: dict[str, Any], sta
 
 
 @pytest.fixture
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright and Chromium")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=Path(chromium), args=["--no-sandbox"])
         yield opened
         opened.close()
 
 
-def test_the_file_opens_from_a_disk_and_asks_for_nothing(static: Path, tmp_path: Path, browser: Any) -> None:
+def test_the_file_opens_from_a_disk_and_asks_for_nothing(static: Path, tmp_path: Path, browser: Browser) -> None:
     path = tmp_path / "walk.html"
     path.write_text(whole_page({"answers": {"</script>": "<b>held</b>"}}, static), encoding="utf-8")
     page = browser.new_page()

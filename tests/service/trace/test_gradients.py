@@ -13,13 +13,16 @@ from convscope.service.trace.tracer import Tracer
 
 
 def test_gradients_are_pytorchs_own(variant: Tracer) -> None:
-    target, found = 4, variant.gradients("shapes:5", 4)
+    target, found = 4, variant.gradients("shapes:5", 4, of_parameters=True)
     x = variant.x([variant.gallery.picture("shapes:5")])
     model = eval_clone(variant.run.model).requires_grad_(True)
     model(x)[0, target].backward()
     for name, parameter in model.named_parameters():
         layer, _, key = name.rpartition(".")
         assert np.array_equal(found.parameters[layer, key], parameter.grad.numpy()), name
+    plain = variant.gradients("shapes:5", 4)
+    assert plain.parameters == {}
+    assert all(np.array_equal(plain.outputs[node.id], found.outputs[node.id]) for node in variant.graph.nodes)
     copy = EvalCopy(variant.run.model)
     for node in variant.graph.nodes[1:]:
         assert found.outputs[node.id].shape == node.shape
@@ -33,7 +36,7 @@ def test_a_convolutions_gradients_follow_from_each_other(
 ) -> None:
     """What the page recomputes: the weight's gradient from dy and x, and dx by scattering dy back over the patches."""
     tracer = tracer_of(untrained("lenet5"))
-    gradients, passed = tracer.gradients("shapes:5", 1), tracer.passed("shapes:5")
+    gradients, passed = tracer.gradients("shapes:5", 1, of_parameters=True), tracer.passed("shapes:5")
     x, weight = (torch.from_numpy(a).double() for a in (passed.outputs["pool1"], tracer.tensor("conv2", "weight")))
     dy = torch.from_numpy(gradients.outputs["conv2"]).double()
     columns = F.unfold(x[None], 5)[0]  # (C*KH*KW, OH*OW)
