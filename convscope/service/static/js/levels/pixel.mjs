@@ -44,7 +44,7 @@ export async function show(host, context) {
     const piece = pieces[key - first];
     const table = (data, scale, caption, more = {}) => numberTable({ data, rows: kh, cols: kw, scale, caption, ...more });
     const outside = (r, k) => piece[r * kw + k].padded;
-    const patch = table(piece.map((t) => t.input), inScale, `patch of channel ${key}: open a number to follow it`, { outside, cell: (td, r, k) => {
+    const patch = table(piece.map((t) => t.input), inScale, `patch of channel ${key}`, { outside, cell: (td, r, k) => {
       const t = piece[r * kw + k];
       Object.assign(td, { id: `patch-${r}-${k}` });
       td.setAttribute('aria-label', t.padded ? 'padding, 0' : `channel ${t.c} at ${t.y}, ${t.x}: ${num(t.input)}`);
@@ -69,7 +69,7 @@ export async function show(host, context) {
       h('p.sum', {}, `${count(result.terms.length)} products`, h('span.op', {}, ' sum to '), h('b', {}, num(result.sum - (result.bias ?? 0), { wide: true })),
         result.bias === null ? h('span.op', {}, '; there is no bias') : [h('span.op', {}, result.bias < 0 ? ' − bias ' : ' + bias '), h('b', {}, num(Math.abs(result.bias))), h('span.op', {}, ' = '), h('b', {}, num(value))])),
     locator(context, output)),
-    panel(context, 'patch', 'Patch × kernel', h('p.note', {}, `Output ${y}, ${x} reads rows ${top} to ${top + dilation[0] * (kh - 1)} and columns ${left} to ${left + dilation[1] * (kw - 1)} of the layer before.`.replace(/-/g, '−')), detail),
+    panel(context, 'patch', 'Patch × kernel', h('p.note', {}, `Output ${y}, ${x} reads rows ${top} to ${top + dilation[0] * (kh - 1)} and columns ${left} to ${left + dilation[1] * (kw - 1)} of the layer before. Open a number of the patch to follow it on down.`.replace(/-/g, '−')), detail),
     panel(context, 'sum', `Summed over ${count(inside)} ${inside === 1 ? 'channel' : 'channels'}`, waterfall({
       terms, heads: ['', 'patch × kernel = products'], last: result.bias === null ? null : ['bias', result.bias], words: ['channel', 'channels'], label: 'partial sums by channel', selected: largest.key, onselect: select,
     })),
