@@ -10,7 +10,7 @@ from convscope.explain import Explanation, display_size, explain, overlay
 from convscope.pictures import encode_png
 from convscope.runs.run import softmax
 from convscope.service.batcher import Ticket
-from convscope.service.models import Served
+from convscope.service.models import Served, padded
 
 Pictures = NDArray[np.uint8]  # (N, C, H, W), prepared as the checkpoint says
 Rows = NDArray[np.float64]  # (N, K), probabilities
@@ -41,10 +41,12 @@ class AbandonedError(Exception):
 
 
 def probabilities(model: Served, tickets: Sequence[Ticket[Pictures, Rows]]) -> list[Rows]:
-    """Those of all pictures of a batch, computed at once; for each ticket its own."""
-    rows = model.run.probabilities(np.concatenate([ticket.work for ticket in tickets]))
+    """Those of a batch, computed at once, with blank pictures up to a size that is `padded`; for each ticket its own."""
+    pictures = np.concatenate([ticket.work for ticket in tickets])
+    blank = np.zeros((padded(len(pictures)) - len(pictures), *pictures.shape[1:]), np.uint8)
+    rows = model.run.probabilities(np.concatenate([pictures, blank]))
     ends = np.cumsum([len(ticket.work) for ticket in tickets])
-    return np.split(rows, ends[:-1])
+    return np.split(rows, ends)[:-1]
 
 
 def explanations(model: Served, tickets: Sequence[Ticket[Question, list[Answer]]]) -> list[list[Answer]]:

@@ -16,10 +16,10 @@ Stamp = tuple[int, int, int] | None  # what the system says of a file; None wher
 
 
 class Freshness:
-    """Keeps `models` as their folders are."""
+    """Keeps `models` as their folders are, each ready for batches of up to `batch` pictures."""
 
-    def __init__(self, models: Models, sources: Mapping[str, Path]) -> None:
-        self.models, self.sources = models, sources
+    def __init__(self, models: Models, sources: Mapping[str, Path], batch: int) -> None:
+        self.models, self.sources, self.batch = models, sources, batch
         self._seen: dict[str, Stamp] = {}
         self._loading = asyncio.Lock()
 
@@ -47,7 +47,7 @@ class Freshness:
             try:
                 if old and await asyncio.to_thread(sha256_of, folder) == old.sha256:
                     return
-                served = await asyncio.to_thread(load_served, name, folder)
+                served = await asyncio.to_thread(load_served, name, folder, self.batch)
             except ConvscopeError as error:
                 kept = f"; {old.sha256[:12]} goes on answering" if old else ""
                 log(logging.ERROR, f"{name} cannot be served: {' '.join(str(error).split())}{kept}", model=name)

@@ -42,7 +42,7 @@ def serve(settings: Settings) -> None:
     """
     sources = find_sources(settings.runs or (DEFAULT_RUN,))
     models = Models(names=tuple(sources))
-    freshness = Freshness(models, sources)
+    freshness = Freshness(models, sources, settings.batch)
     app = create_app(settings, models, lambda _: _kept_fresh(freshness, settings.watch))
     with listening(settings.host, settings.port) as listener:
         start_logging(settings.log_level)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from convscope.service.answers import probabilities
 from convscope.service.batcher import Batcher, Ticket
+from convscope.service.models import padded
 from convscope.service.problems import Problem
 
 
@@ -154,3 +157,18 @@ def test_work_is_never_written_out() -> None:  # NumPy took as long to print a p
         batcher.close()
 
     asyncio.run(scenario())
+
+
+def test_a_batch_is_filled_up_to_a_size_of_which_there_are_few():
+    sizes = [padded(count) for count in range(1, 257)]
+    assert sizes[:17] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 24]
+    assert all(count <= size <= 1.5 * count for count, size in enumerate(sizes, start=1))
+    assert len(set(sizes)) == 16
+
+
+def test_blank_pictures_of_a_batch_are_nobodys(served):
+    rng = np.random.default_rng(0)
+    works = [rng.integers(0, 256, (count, 1, 8, 8)).astype(np.uint8) for count in (2, 1, 4)]  # 7, so one more is blank
+    rows = probabilities(served, [SimpleNamespace(work=work) for work in works])
+    for found, work in zip(rows, works, strict=True):
+        np.testing.assert_allclose(found, served.run.probabilities(work), atol=1e-6)
