@@ -41,7 +41,7 @@ class AbandonedError(Exception):
 
 
 def probabilities(model: Served, tickets: Sequence[Ticket[Pictures, Rows]]) -> list[Rows]:
-    """Those of a batch, computed at once, with blank pictures up to a size that is `padded`; for each ticket its own."""
+    """Those of a batch, computed at once, with blank pictures up to a `padded` size; for each ticket its own."""
     pictures = np.concatenate([ticket.work for ticket in tickets])
     blank = np.zeros((padded(len(pictures)) - len(pictures), *pictures.shape[1:]), np.uint8)
     rows = model.run.probabilities(np.concatenate([pictures, blank]))

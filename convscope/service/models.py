@@ -106,9 +106,9 @@ def load_served(name: str, folder: Path, batch: int = 1) -> Served:
 
 
 def padded(count: int) -> int:
-    """The size of the batch in which so many pictures are computed: the next of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, …"""
-    power = 1 << (count - 1).bit_length()
-    return power * 3 // 4 if count <= power * 3 // 4 else power
+    """The size of the batch in which so many pictures are computed: the next of 1 to 8, 10, 12, 14, 16, 20, 24, 28, …"""
+    step = max(1, (1 << (count - 1).bit_length()) // 8)
+    return -(-count // step) * step
 
 
 def sha256_of(folder: Path) -> str:
