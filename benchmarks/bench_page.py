@@ -11,8 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.numpy_tables import plain_text
 from benchmarks.page_tables import TABLES, describe
+from benchmarks.server_process import ServerProcess
 from convscope.data.shapes import load_shapes
 from convscope.pictures import encode_png
 from convscope.runs.environment import command_line, describe_environment
@@ -91,27 +90,18 @@ def moves(page: Page, site: str, steps: int) -> list[float]:
     grid = page.locator("[role=grid]").first
     grid.locator("[tabindex='0']").first.focus()
     took = []
-    for _ in range(steps):
+    for step in range(steps):
         before = page.evaluate("() => document.querySelector('#focus').dataset.cell")
         began = page.evaluate("() => performance.now()")
-        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowLeft" if step // 50 % 2 else "ArrowRight")
         page.wait_for_function("before => document.querySelector('#focus')?.dataset.cell !== before", arg=before)
         took.append(page.evaluate("() => new Promise((done) => requestAnimationFrame(done))") - began)
     return took
 
 
-@contextmanager
-def serving(*runs: str) -> Iterator[str]:
-    """`convscope serve` in a process of its own; its address."""
-    command = [sys.executable, "-m", "convscope", "serve", *runs, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stderr is not None
-        site = next(json.loads(line)["url"] for line in process.stderr if '"url"' in line)
-        try:
-            yield site
-        finally:
-            process.terminate()
-            process.stderr.read()
+def serving(run: str) -> ServerProcess:
+    """`convscope serve` in a process of its own."""
+    return ServerProcess([sys.executable, "-m", "convscope", "serve", run, "--port", "{port}"], "/health/ready")
 
 
 def wide_run(folder: Path) -> str:
@@ -135,16 +125,16 @@ def measure(rounds: int, environment: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         result["environment"]["browser"] = f"Chromium {browser.version}"
-        with serving(PACKAGED) as site:
-            result["first_paint"] = summary(first_paints(browser, site, rounds))
+        with serving(PACKAGED) as server:
+            result["first_paint"] = summary(first_paints(browser, server.url, rounds))
             page = browser.new_page(viewport=SCREEN)
-            page.goto(site)
+            page.goto(server.url)
             page.wait_for_selector(".level")
             result["clicks"] = {name: summary(took) for name, took in clicks(page, rounds).items()}
             page.close()
-        with serving(wide_run(Path(folder))) as site:
+        with serving(wide_run(Path(folder))) as server:
             page = browser.new_page(viewport=SCREEN)
-            result["moves"] = summary(moves(page, site, 5 * rounds))
+            result["moves"] = summary(moves(page, server.url, 5 * rounds))
         browser.close()
     for table in TABLES.values():
         print(f"\n{plain_text(table(result))}", flush=True)

@@ -106,7 +106,7 @@ def load_served(name: str, folder: Path, batch: int = 1) -> Served:
 
 
 def padded(count: int) -> int:
-    """The size of the batch in which so many pictures are computed: the next of 1 to 8, 10, 12, 14, 16, 20, 24, 28, …"""
+    """The size of the batch in which so many pictures are computed: the next of 1 to 8, 10, 12, 14, 16, 20, 24, …"""
     step = max(1, (1 << (count - 1).bit_length()) // 8)
     return -(-count // step) * step
 
