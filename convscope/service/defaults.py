@@ -20,7 +20,7 @@ SETTINGS = {
     "watch": Setting(False, "Swap a model in when the checkpoint in its run folder changes."),
     "threads": Setting(0, "Threads of a prediction; 0 for as many as PyTorch would take."),
     "batch": Setting(32, "Pictures that are computed together, at most."),
-    "batch_wait": Setting(5.0, "Milliseconds that a picture waits for others, while others are on their way."),
+    "batch_wait": Setting(2.0, "Milliseconds that a picture waits for others, while others are on their way."),
     "queue": Setting(512, "Pictures that are prepared, waiting or computed for predictions; 429 beyond."),
     "explain_queue": Setting(16, "Pictures that are prepared, waiting or computed for explanations; 429 beyond."),
     "images": Setting(16, "Pictures in one request to predict."),
