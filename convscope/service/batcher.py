@@ -60,6 +60,8 @@ class Batcher(Generic[Work, Result]):
         self._waiting: deque[Ticket[Work, Result]] = deque()
         self._arrived = asyncio.Event()
         self._company = False  # whether the last batch had several requests, so that more are likely to follow
+        # said to every thread: what one thread sets, PyTorch takes for the next ones too
+        threads = threads or torch.get_num_threads()
         self._thread = ThreadPoolExecutor(1, f"convscope-{name}", _settle, (threads, nice))
 
     @property
@@ -109,12 +111,13 @@ class Batcher(Generic[Work, Result]):
             self._company = len(batch) > 1
             try:
                 results = await loop.run_in_executor(self._thread, self._compute, batch[0].model, batch)
+                answered = list(zip(batch, results, strict=True))
             except Exception as error:  # whatever it is, those who wait must hear of it
                 for ticket in batch:
                     if not ticket.future.done():
                         ticket.future.set_exception(error)
             else:
-                for ticket, result in zip(batch, results, strict=True):
+                for ticket, result in answered:
                     if not ticket.future.done():
                         ticket.future.set_result(result)
 
@@ -140,7 +143,6 @@ class Batcher(Generic[Work, Result]):
 
 def _settle(threads: int, nice: int) -> None:
     """Set what PyTorch and the system keep for each thread."""
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     if nice and sys.platform == "linux":  # where threads have priorities of their own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convscope.errors import ConvscopeError
 from convscope.runs.artifacts import weights_of
-from convscope.service.logs import log
+from convscope.service.logs import LOG, log
 from convscope.service.models import Models, load_served, sha256_of
 
 SECONDS = 1.0  # between two looks at the checkpoints
@@ -48,9 +48,11 @@ class Freshness:
                 if old and await asyncio.to_thread(sha256_of, folder) == old.sha256:
                     return
                 served = await asyncio.to_thread(load_served, name, folder, self.batch)
-            except ConvscopeError as error:
+            except Exception as error:  # whatever it is, the old model goes on answering, and the watch goes on
                 kept = f"; {old.sha256[:12]} goes on answering" if old else ""
                 log(logging.ERROR, f"{name} cannot be served: {' '.join(str(error).split())}{kept}", model=name)
+                if not isinstance(error, ConvscopeError):
+                    LOG.error("failed", exc_info=error)
                 return
             self.models.put(served)
             log(logging.INFO, "model ready", model=name, sha256=served.sha256)

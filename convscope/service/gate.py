@@ -51,7 +51,7 @@ def read_keys(settings: Settings) -> list[str]:
     keys = [] if settings.api_key is None else [settings.api_key.get_secret_value()]
     if (file := settings.api_key_file) is not None:
         try:
-            lines = file.read_text(encoding="utf-8").split()
+            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--api-key-file {file} cannot be read ({error})") from None
         if not lines:
@@ -59,6 +59,9 @@ def read_keys(settings: Settings) -> list[str]:
         keys += lines
     if "" in keys:
         raise UsageError("CONVSCOPE_API_KEY is empty; give a key, or unset it")
+    for number, key in enumerate(keys, start=1):
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise UsageError(f"API key {number} of {len(keys)} has blanks in it, or more than ASCII; use none")
     return keys
 
 

@@ -3,6 +3,7 @@
 import base64
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator
 
@@ -13,6 +14,7 @@ from convscope.service.answers import Answer, Question, Rows
 from convscope.service.gone import for_client
 from convscope.service.models import Served
 from convscope.service.openapi import PICTURES, problems
+from convscope.service.problems import Problem
 from convscope.service.uploads import read_files
 from convscope.service.work import Work
 
@@ -60,6 +62,8 @@ async def predict(request: Request, model: ModelQuery = None, top_k: TopK = 3) -
             return await work.predictions.submit(served, pictures, len(pictures))
 
     rows = await for_client(request, answer(), work.settings.timeout)
+    if not np.isfinite(rows).all():
+        raise Problem(422, "not_finite", f"{served.name} gives no numbers (NaN) for picture {_first_broken(rows)}")
     work.metrics.predicted(served, rows)
     request.state.said = {"model": served.name, "pictures": len(files)}
     return schemas.Predictions(
@@ -99,6 +103,11 @@ async def explain(
         preparation=_preparation(served),
         results=[_explained(served, one, top_k) for one in answers],
     )
+
+
+def _first_broken(rows: Rows) -> int:
+    """The number of the first picture whose probabilities (N, K) are not finite, from 1."""
+    return int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]) + 1
 
 
 def _named(served: Served) -> schemas.ModelName:

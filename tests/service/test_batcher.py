@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from convscope.service.answers import probabilities
 from convscope.service.batcher import Batcher, Ticket
@@ -172,3 +173,39 @@ def test_blank_pictures_of_a_batch_are_nobodys(served):
     rows = probabilities(served, [SimpleNamespace(work=work) for work in works])
     for found, work in zip(rows, works, strict=True):
         np.testing.assert_allclose(found, served.run.probabilities(work), atol=1e-6)
+
+
+def test_a_lane_of_one_thread_leaves_the_others_theirs():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    lanes: list[Batcher[int, int]] = [
+        Batcher(str(threads), lambda *_: [torch.get_num_threads()], capacity=1, threads=threads) for threads in (1, 0)
+    ]
+
+    async def ask() -> list[int]:
+        tasks = [asyncio.create_task(lane.run()) for lane in lanes]
+        found = [await lane.submit(A, 0, 1) for lane in lanes]  # the one with one thread first
+        for task in tasks:
+            task.cancel()
+        return found
+
+    try:
+        assert asyncio.run(ask()) == [1, 3]
+    finally:
+        torch.set_num_threads(before)
+        for lane in lanes:
+            lane.close()
+
+
+def test_a_computation_of_too_few_results_is_a_failure_that_is_heard():
+    lane: Batcher[int, int] = Batcher("lane", lambda *_: [], capacity=4)
+
+    async def ask() -> None:
+        task = asyncio.create_task(lane.run())
+        for _ in range(2):  # the lane goes on after the first
+            with pytest.raises(ValueError, match="shorter"):
+                await asyncio.wait_for(lane.submit(A, 0, 1), 20)
+        task.cancel()
+
+    asyncio.run(ask())
+    lane.close()

@@ -39,10 +39,13 @@ def test_a_key_opens_what_is_locked(start: Start, tmp_path: Path) -> None:
         ({"api_key": ""}, "CONVSCOPE_API_KEY is empty"),
         ({"api_key_file": "no-such-file"}, "cannot be read"),
         ({"api_key_file": "empty"}, "has no key in it"),
+        ({"api_key_file": "commented"}, "API key 2 of 2 has blanks in it"),
+        ({"api_key": "schlüssel"}, "more than ASCII"),
     ],
 )
 def test_keys_that_cannot_be_used_are_told(settings: dict[str, str], message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n \n")
+    (tmp_path / "commented").write_text("first-key\n# second-key of Anna\n")
     given: Any = {k: tmp_path / v if k == "api_key_file" else v for k, v in settings.items()}
     with pytest.raises(UsageError, match=message):
         read_keys(Settings(**given))

@@ -1,8 +1,10 @@
 """What the API answers, beside what the library says of the same pictures."""
 
 import base64
+import copy
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,15 @@ def test_two_models_each_prepare_pictures_their_own_way(start: Start) -> None:
     assert [by_name[name]["model"]["name"] for name in by_name] == ["digits", "cifar10-94"]
     colours = load_run("cifar10-94").classes
     assert by_name["cifar10-94"]["results"][0]["label"] in colours
+
+
+def test_a_network_without_numbers_is_no_prediction(start: Start, served: Served) -> None:
+    """It answered its warm-up, and overflows on this picture."""
+    broken = copy.deepcopy(served.run.model)
+    list(broken.parameters())[-1].data.fill_(float("nan"))
+    here = start()
+    here.app.state.models.put(replace(served, run=replace(served.run, model=broken)))
+    answer = here.client.post("/v1/predict", files=files(encoded(noise())))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "not_finite")
+    assert "picture 1" in answer.json()["error"]["message"]
+    assert "convscope_predictions_total{" not in here.client.get("/metrics").text

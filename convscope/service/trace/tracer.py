@@ -108,6 +108,8 @@ class Tracer:
     def answer(self, img: str, edits: Edits) -> dict[str, Any]:
         """What the model says of a picture, its true class beside where that is known."""
         logits = self.passed(img, edits).logits
+        if not np.isfinite(logits).all():
+            raise Problem(422, "not_finite", "with these edits the network gives no numbers (NaN); take one back")
         probabilities = softmax(logits[None].astype(np.float64))[0]
         index, true = int(probabilities.argmax()), self.gallery.picture(img).label
         return {

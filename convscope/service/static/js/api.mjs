@@ -114,7 +114,11 @@ function edited(tensor, node, name, edits) {
 }
 
 /** @returns {Promise<{models: {name: string, sha256: string, model: string, parameters: number}[]}>} */
-export const models = () => remembered('/models', json);
+export const models = () => remembered('/models', json).then((found) => {
+  if (found.models.length) return found;
+  memory.delete('/models');
+  throw new ServerError(503, 'not_ready', 'no model is ready yet; reload in a moment');
+});
 
 /**
  * The questions one can ask about one model. `edits` (`node:name:index:value,…`) go along wherever the server takes them.
