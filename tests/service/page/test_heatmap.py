@@ -44,7 +44,7 @@ def test_every_cell_of_grad_cam(runs: Mapping[str, Run], walk: Walk, target: int
         ):  # fmt: skip
             (one,) = walk.shown(f"#stage-{stage}")
             assert one.value == pytest.approx(float(value), rel=1e-5, abs=1e-9), one
-            assert one.holds(), one
+            assert one.holds() != (stage in ("activation", "gradient")), one  # which other levels compute again
     for c in range(channels):
         walk.to("grad-cam:map:0,0", **place("grad-cam", target, c=c, y=0, x=0))
         walk.page.wait_for_selector(f"#stage-weight[data-cell='grad-cam:weight:{c}']")

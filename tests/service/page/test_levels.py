@@ -22,9 +22,8 @@ def normalised(run: Run, index: int = PICTURE) -> Tensor:
     if image.shape != tuple(run.input_shape):
         image = prepare(encode_png(image), run.checkpoint["picture"])
     x = run.preprocess(image[None])
-    return torch.empty(x.shape).copy_(
-        x
-    )  # channels first, also where one channel leaves that open: rounding depends on it
+    # channels first, also where one channel leaves that open: rounding depends on it
+    return torch.empty(x.shape).copy_(x)
 
 
 def outputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -73,6 +72,18 @@ def test_random_cells_are_what_pytorch_computes(model: str, runs: Mapping[str, R
         )
         assert shown.value == expected[node["layer"]][0][cell].numpy(), shown
         assert shown.holds(), shown
+
+
+def test_the_live_cell_of_a_channel_is_computed_again(runs: Mapping[str, Run], walk: Walk) -> None:
+    found = outputs(runs["digits"].model, normalised(runs["digits"]))["stem.conv"]
+    place = {"model": "digits", "img": f"digits:{PICTURE}", "layer": "stem.conv"}
+    walk.go(**place, c=2, level="channel", y=0, x=5)  # at a corner of the padding
+    walk.page.wait_for_selector("#cell[data-cell='stem.conv:2,0,5']")
+    for y, x in ((0, 5), (1, 5)):
+        (one,) = walk.shown("#cell")
+        assert (one.cell, one.value) == (f"stem.conv:2,{y},{x}", found[0, 2, y, x].item())
+        assert one.holds(), one
+        walk.page.locator("#cell").press("ArrowDown")
 
 
 def test_batch_statistics_are_those_of_the_pictures_chosen(runs: Mapping[str, Run], walk: Walk) -> None:

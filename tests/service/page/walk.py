@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 @dataclass(frozen=True)
 class Shown:
-    """A number on the page: the model's, the page's own sum and the bound, and the cell that it is of."""
+    """A number on the page: the model's, the page's own sum and the bound (NaN: none), and the cell that it is of."""
 
     cell: str
     value: np.float32
@@ -49,4 +49,7 @@ class Walk:
     def shown(self, selector: str) -> Sequence[Shown]:
         """The numbers on those elements."""
         found = self.page.eval_on_selector_all(selector, "all => all.map((e) => ({ ...e.dataset }))")
-        return [Shown(one["cell"], np.float32(one["value"]), float(one["sum"]), float(one["bound"])) for one in found]
+        return [
+            Shown(one["cell"], np.float32(one["value"]), float(one.get("sum", "nan")), float(one.get("bound", "nan")))
+            for one in found
+        ]

@@ -80,6 +80,6 @@ export const root = (...under) => h('span.root', {}, '√', h('span', {}, under)
 
 /**
  * Writes a number's value, sum and bound on the element that shows it.
- * @param {any} element @param {string} id @param {number} value the model's @param {{sum: number, bound: number}} cell
+ * @param {any} element @param {string} id @param {number} value the model's @param {{sum: number, bound: number} | null} found null: not computed again here
  */
-export const check = (element, id, value, { sum, bound }) => Object.assign(element.dataset, { cell: id, value, sum, bound });
+export const check = (element, id, value, found) => Object.assign(element.dataset, { cell: id, value }, found && { sum: found.sum, bound: found.bound });

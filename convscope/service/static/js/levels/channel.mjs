@@ -1,12 +1,13 @@
 /** One channel: its map, what went in, its kernel slice by slice to edit, its receptive field on the picture. */
 
-import { convMap } from '../arithmetic.mjs';
+import { convCell, convMap } from '../arithmetic.mjs';
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { list, MOST, set } from '../edits.mjs';
 import { exact32, num } from '../format.mjs';
 import { mapGrid, rove } from '../grid.mjs';
 import { legend, panel } from '../parts.mjs';
+import { check } from './cell.mjs';
 import { heading } from './layer.mjs';
 import { siblings } from './locator.mjs';
 
@@ -19,6 +20,8 @@ export async function show(host, context) {
   const [output, ...inputs] = await Promise.all([node.id, ...node.inputs].map((id) => api.output(img, id)));
   const [channels, height, width] = output.shape;
   if (c >= channels) throw new Error(`${node.id} has ${channels} channels: there is no channel ${c}`);
+  const [weight, bias] = await parameters(context);
+  const again = (y, x) => weight ? convCell(inputs[0], weight, bias, node.settings, [c, y, x]) : null;
   const start = c * height * width, data = output.data.subarray(start, start + height * width), scale = scaleOf(data);
   const map = mapGrid({
     data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at: [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)], size: 460,
@@ -26,7 +29,7 @@ export async function show(host, context) {
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${num(v)}`); reading(y, x, v); },
     onhover: (y, x, v) => reading(y, x, v),
     onopen: (y, x) => go({ y, x, level: undefined }),
-    mark: (cell, y, x, v) => { cell.dataset.value = String(v); cell.dataset.cell = `${node.id}:${c},${y},${x}`; },
+    mark: (cell, y, x, v) => check(cell, `${node.id}:${c},${y},${x}`, v, again(y, x)),
   });
   const said = h('figcaption', {});
   const reading = (y, x, v) => {
@@ -45,6 +48,9 @@ export async function show(host, context) {
   reading(y, x, data[y * width + x]);
 }
 
+/** A convolution's weight and bias, null where there is none. @param {Context} context */
+const parameters = ({ api, node }) => Promise.all(['weight', 'bias'].map((name) => node.kind === 'conv' && node.tensors[name] ? api.tensor(node.id, name) : null));
+
 /** A small map of an input. @param {string} id @param {import('../api.mjs').Tensor} tensor @param {number} c */
 function before(id, { shape: [, height, width], data }, c) {
   const canvas = h('canvas.pixels.small-map', { 'aria-hidden': 'true', style: { '--ratio': width / height } }), start = c * height * width;
@@ -54,8 +60,8 @@ function before(id, { shape: [, height, width], data }, c) {
 
 /** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {any} map @param {number} scale */
 async function kernel(context, input, output, map, scale) {
-  const { api, node, place, go, announce } = context, c = place.c ?? 0;
-  const [weight, bias] = await Promise.all([api.tensor(node.id, 'weight'), node.tensors.bias ? api.tensor(node.id, 'bias') : null]);
+  const { node, place, go, announce } = context, c = place.c ?? 0;
+  const [weight, bias] = await parameters(context);
   const [outside, inside, kh, kw] = weight.shape, size = kh * kw, start = c * inside * size;
   const first = Math.floor(c / (outside / (node.settings.groups ?? 1))) * inside;
   const own = weight.data.slice(start, start + inside * size), kScale = scaleOf(own);

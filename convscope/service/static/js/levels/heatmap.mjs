@@ -81,18 +81,20 @@ function stages(context, found, sums, at) {
     return figure(mapGrid({ height, width, at, size: 320, id: `stage-${id}`, label: caption, onmove: pick, onopen: pick, scale, ...options }), [h('span', {}, caption), legend(scale)]);
   };
   const mark = (id, cellOf) => (live, r, k, v) => check(live, `${found.method}:${id}:${r},${k}`, v, cellOf(r, k));
-  const exact = (data) => (r, k) => ({ sum: data[r * width + k], bound: 0 });
+  const again = (r, k) => sums?.weights ? camCell(sums.weights, sums.activation, [r, k]) : null;
+  const above = (cell) => cell && { ...cell, sum: Math.max(cell.sum, 0) };
+  const shown = () => null; // a copy of what other levels compute again
   const parts = [];
   if (sums) {
     const start = sums.c * height * width;
-    parts.push(stage('activation', `activation A, channel ${sums.c}`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, exact(sums.activation.data.subarray(start))) }));
+    parts.push(stage('activation', `activation A, channel ${sums.c}`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, shown) }));
     if (FORMULAS[found.method]?.includes('gradient')) {
-      parts.push(stage('gradient', `gradient ∂logit/∂A, channel ${sums.c}`, { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, exact(sums.gradient.data.subarray(start))) }));
+      parts.push(stage('gradient', `gradient ∂logit/∂A, channel ${sums.c}`, { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, shown) }));
     }
     if (sums.weights && !sums.each) parts.push(weightStage(context, found, sums, stage));
   }
-  const map = stage('map', sums?.weights ? 'their sum Σ w·A' : 'the map', { data: found.map, mark: mark('map', (r, k) => sums?.weights ? camCell(sums.weights, sums.activation, [r, k]) : exact(found.map)(r, k)) });
-  const positive = stage('relu', 'ReLU: what argues for the class', { data: relu, mark: mark('relu', exact(relu)) });
+  const map = stage('map', sums?.weights ? 'their sum Σ w·A' : 'the map', { data: found.map, mark: mark('map', again) });
+  const positive = stage('relu', 'ReLU: what argues for the class', { data: relu, mark: mark('relu', (r, k) => above(again(r, k))) });
   const to = [Math.floor(((y + 0.5) * tall) / height), Math.floor(((x + 0.5) * wide) / width)];
   const large = stage('heat', `enlarged to ${tall}×${wide}, largest = 1`, {
     data: found.heat, height: tall, width: wide, at: to, onmove: undefined, scale: 1, mark: mark('heat', (r, k) => pixels.cells[r * wide + k]),
