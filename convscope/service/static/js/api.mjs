@@ -79,6 +79,7 @@ function remembered(path, read, signal) {
   } else {
     const fresh = { size: 0, answer: /** @type {Promise<any>} */ (request(path).then(read)) };
     fresh.answer.then((value) => {
+      if (memory.get(path) !== fresh) return;
       fresh.size = value?.data?.byteLength ?? 2000;
       held += fresh.size;
       for (const [old, { size }] of memory) {
@@ -113,12 +114,22 @@ function edited(tensor, node, name, edits) {
   return { shape: tensor.shape, data };
 }
 
-/** @returns {Promise<{models: {name: string, sha256: string, model: string, parameters: number}[]}>} */
-export const models = () => remembered('/models', json).then((found) => {
-  if (found.models.length) return found;
-  memory.delete('/models');
-  throw new ServerError(503, 'not_ready', 'no model is ready yet; reload in a moment');
-});
+let weights = ''; // of all models, as last heard
+
+/**
+ * What is served now: asked each time, and where a model has other weights than before, what the old ones gave is forgotten.
+ * @returns {Promise<{models: {name: string, sha256: string, model: string, parameters: number}[]}>}
+ */
+export async function models() {
+  const found = await request('/models').then(json), now = found.models.map((model) => model.sha256).join();
+  if (!now) throw new ServerError(503, 'not_ready', 'no model is ready yet; reload in a moment');
+  if (now !== weights) {
+    memory.clear();
+    held = 0;
+  }
+  weights = now;
+  return found;
+}
 
 /**
  * The questions one can ask about one model. `edits` (`node:name:index:value,…`) go along wherever the server takes them.
