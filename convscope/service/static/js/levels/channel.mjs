@@ -61,7 +61,7 @@ function before(id, { shape: [, height, width], data }, c) {
 /** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {any} map @param {number} scale */
 async function kernel(context, input, output, map, scale) {
   const { node, place, go, announce } = context, c = place.c ?? 0;
-  const [weight, bias] = await parameters(context);
+  const [weight, bias] = /** @type {[import('../api.mjs').Tensor, any]} */ (await parameters(context));
   const [outside, inside, kh, kw] = weight.shape, size = kh * kw, start = c * inside * size;
   const first = Math.floor(c / (outside / (node.settings.groups ?? 1))) * inside;
   const own = weight.data.slice(start, start + inside * size), kScale = scaleOf(own);
