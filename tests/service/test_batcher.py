@@ -14,6 +14,7 @@ from convscope.service.answers import probabilities
 from convscope.service.batcher import Batcher, Ticket
 from convscope.service.models import padded
 from convscope.service.problems import Problem
+from tests.service.looped import looped
 
 
 class Recorder:
@@ -53,7 +54,7 @@ def run(scenario: Any, **options: Any) -> Recorder:
         turning.cancel()
         batcher.close()
 
-    asyncio.run(main())
+    looped(main())
     return recorder
 
 
@@ -157,7 +158,7 @@ def test_work_is_never_written_out() -> None:  # NumPy took as long to print a p
         task.cancel()
         batcher.close()
 
-    asyncio.run(scenario())
+    looped(scenario())
 
 
 def test_a_batch_is_filled_up_to_a_size_of_which_there_are_few():
@@ -190,7 +191,7 @@ def test_a_lane_of_one_thread_leaves_the_others_theirs():
         return found
 
     try:
-        assert asyncio.run(ask()) == [1, 3]
+        assert looped(ask()) == [1, 3]
     finally:
         torch.set_num_threads(before)
         for lane in lanes:
@@ -207,5 +208,5 @@ def test_a_computation_of_too_few_results_is_a_failure_that_is_heard():
                 await asyncio.wait_for(lane.submit(A, 0, 1), 20)
         task.cancel()
 
-    asyncio.run(ask())
+    looped(ask())
     lane.close()

@@ -10,6 +10,7 @@ from convscope.service.problems import Problem
 from convscope.service.settings import Settings
 from convscope.service.trace.turns import Turns
 from tests.service.conftest import Here
+from tests.service.looped import looped
 
 
 def test_the_next_after_the_last_that_may_wait_is_refused():
@@ -39,7 +40,7 @@ def test_the_next_after_the_last_that_may_wait_is_refused():
         await asyncio.gather(first, third)
         assert order == ["first", "third"]
 
-    asyncio.run(scenario())
+    looped(scenario())
 
 
 def test_a_page_that_comes_too_late_hears_when_to_try_again(digits_run):
