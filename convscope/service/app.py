@@ -16,7 +16,7 @@ from convscope.service.gate import HEADER, Gate, read_keys
 from convscope.service.limits import MEGABYTE, BodyLimits
 from convscope.service.lingering import Lingering
 from convscope.service.models import Models
-from convscope.service.openapi import name_the_models
+from convscope.service.openapi import describe_settings
 from convscope.service.problems import Problem, of_status
 from convscope.service.settings import Settings
 from convscope.service.trace import routes as trace
@@ -65,7 +65,7 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
     app.include_router(health.router)
     app.include_router(trace.router, dependencies=locked)
     pages.mount(app)
-    name_the_models(app, models.names)
+    describe_settings(app, models.names, {"/v1/predict": settings.images, "/v1/explain": settings.explain_images})
     app.add_middleware(  # the last one added is the first to see a request
         BodyLimits,
         body=int(settings.body * MEGABYTE),

@@ -1,6 +1,7 @@
 """What FastAPI cannot see by itself: the pictures that a request carries, and how requests fail."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -55,14 +56,23 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def name_the_models(app: FastAPI, names: Sequence[str]) -> None:
-    """Let the description say which values `model` takes; they are known when the service starts."""
+def describe_settings(app: FastAPI, names: Sequence[str], most: Mapping[str, int]) -> None:
+    """Let the description say what is known when the service starts.
+
+    Args:
+        names: the values of `model`.
+        most: path -> how many pictures a request there may have.
+    """
     describe = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
-            for path in describe()["paths"].values():
-                for operation in path.values():
+            for path, operations in describe()["paths"].items():
+                for operation in operations.values():
+                    if path in most:
+                        operation["requestBody"] = body = copy.deepcopy(operation["requestBody"])
+                        schema = body["content"]["multipart/form-data"]["schema"]
+                        schema["properties"][FIELD]["maxItems"] = most[path]
                     for parameter in operation.get("parameters", ()):
                         if parameter["name"] == "model" and parameter["in"] == "query":
                             parameter["schema"] = {"type": "string", "enum": list(names)}

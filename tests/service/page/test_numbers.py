@@ -58,7 +58,7 @@ def check(reader: Reader, run: Run, name: str, ref: str, picture: Tensor, count:
         value, again, bound = read(reader, f"{node['id']}:{','.join(map(str, place))}")
         expected = float(found[node["layer"]][tuple(place)])
         assert value == pytest.approx(expected, rel=1e-6, abs=1e-7), (node["id"], place)
-        assert abs(again - value) <= bound <= 1e-3 * max(1, abs(again)), (node["id"], place)
+        assert abs(again - value) <= bound <= 5e-3 * max(1, abs(again)), (node["id"], place)
 
 
 def test_a_dozen_numbers_of_the_digits_network(reader: Reader, digits_run: Run) -> None:
