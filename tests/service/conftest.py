@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from playwright.sync_api import Browser, sync_playwright
 
 from convscope.runs import Run
 from convscope.service.app import create_app
@@ -28,6 +30,16 @@ from tests.service.pictures import encoded, noise
 def served(digits_run: Run) -> Served:
     """The digits network, ready."""
     return load_served("digits", digits_run.path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, one for all tests: Playwright cannot be started twice in a thread."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=Path(chromium), args=["--no-sandbox"])
 
 
 class Here:

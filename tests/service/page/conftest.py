@@ -1,11 +1,9 @@
 """What the page's tests share: networks behind the real application, a real browser, and what PyTorch computes."""
 
-import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from convscope import train
 from convscope.runs import Run, load_run
@@ -34,16 +32,6 @@ def site(runs: Mapping[str, Run]) -> Iterator[str]:
         Settings(), Models([Served(name, f"{n:064x}", run) for n, (name, run) in enumerate(runs.items())])
     ) as here:
         yield str(here.client.base_url)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=Path(chromium), args=["--no-sandbox"])
 
 
 @pytest.fixture

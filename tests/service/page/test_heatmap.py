@@ -53,6 +53,7 @@ def test_every_cell_of_grad_cam(runs: Mapping[str, Run], walk: Walk, target: int
         assert one.holds(), one
 
 
+@pytest.mark.slow
 def test_every_enlarged_pixel(runs: Mapping[str, Run], walk: Walk, target: int) -> None:
     run, x = runs["digits"], normalised(runs["digits"])
     heat = explain(run.model, x, target=target, layer=LAYER).heatmaps(x.shape[2:])[0]
@@ -74,7 +75,14 @@ def test_every_enlarged_pixel(runs: Mapping[str, Run], walk: Walk, target: int) 
 
 
 @pytest.mark.parametrize(
-    "method", ["grad-cam++", "hires-cam", "x-grad-cam", "layer-cam", "score-cam", "ablation-cam", "cam"]
+    "method",
+    [
+        "hires-cam",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("grad-cam++", "x-grad-cam", "layer-cam", "score-cam", "ablation-cam", "cam")
+        ),
+    ],
 )
 def test_other_maps_that_are_sums_are_summed_again(
     method: str, runs: Mapping[str, Run], walk: Walk, target: int

@@ -3,15 +3,14 @@
 import base64
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from convscope.service.trace import walk
 from convscope.service.trace.page import whole_page
@@ -131,18 +130,6 @@ def test_a_walk_through_nothing(client: httpx.Client, route: dict[str, Any], sta
     answer = client.post("/colour/export", json=route)
     assert answer.status_code == status
     assert says in answer.json()["error"]["message"]
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=Path(chromium), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def test_the_file_opens_from_a_disk_and_asks_for_nothing(static: Path, tmp_path: Path, browser: Browser) -> None:
