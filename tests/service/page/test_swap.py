@@ -21,15 +21,16 @@ def test_an_open_page_forgets_the_old_weights(browser: Browser, digits_run: Run)
         place = "#img=digits:5&layer=stem.conv&c=3&y=2&x=3"
         reader.go(place)
         focus = reader.level("pixel").locator("#focus")
-        before = float(focus.get_attribute("data-value") or "nan")
+        shown = focus.get_attribute("data-value") or "nan"
         reader.move(place.replace("x=3", "x=4"))
         expect(focus).to_have_attribute("data-cell", "stem.conv:3,2,4")
         here.app.state.models.put(Served("digits", "1" * 64, replace(old.run, model=model)))
         reader.move(place)
         expect(focus).to_have_attribute("data-cell", "stem.conv:3,2,3")
+        expect(focus).not_to_have_attribute("data-value", shown)
         value, again, bound = (
             float(focus.get_attribute(f"data-{name}") or "nan") for name in ("value", "sum", "bound")
         )
-        assert value == -before != 0
+        assert value == -float(shown) != 0
         assert abs(again - value) <= bound
         reader.end()

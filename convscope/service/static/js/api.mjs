@@ -115,20 +115,29 @@ function edited(tensor, node, name, edits) {
 }
 
 let weights = ''; // of all models, as last heard
+/** @type {any} */
+let last = null;
 
 /**
- * What is served now: asked each time, and where a model has other weights than before, what the old ones gave is forgotten.
+ * What is served: as last heard, and asked again meanwhile. Where a model has other weights by now, what the old ones gave is
+ * forgotten and the place is drawn anew.
  * @returns {Promise<{models: {name: string, sha256: string, model: string, parameters: number}[]}>}
  */
 export async function models() {
-  const found = await request('/models').then(json), now = found.models.map((model) => model.sha256).join();
-  if (!now) throw new ServerError(503, 'not_ready', 'no model is ready yet; reload in a moment');
-  if (now !== weights) {
-    memory.clear();
-    held = 0;
-  }
-  weights = now;
-  return found;
+  const asked = request('/models').then(json).then((found) => {
+    const now = found.models.map((model) => model.sha256).join(), old = weights;
+    if (!now) throw new ServerError(503, 'not_ready', 'no model is ready yet; reload in a moment');
+    [weights, last] = [now, found];
+    if (now !== old) {
+      memory.clear();
+      held = 0;
+      if (old) dispatchEvent(new Event('popstate'));
+    }
+    return found;
+  });
+  if (!last) return asked;
+  asked.catch(() => {}); // the next click asks again
+  return last;
 }
 
 /**
