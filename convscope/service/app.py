@@ -1,7 +1,7 @@
 """Settings and models in, the whole application out: routes, and around them limits, the gate and the envelope."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import FastAPI, Request, Security
@@ -42,11 +42,11 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with work.running():
-            if around is None:
-                yield
-            else:
-                async with around(app):
+            try:
+                async with around(app) if around else nullcontext():
                     yield
+            finally:
+                app.state.trace_turns.close()
 
     app = FastAPI(
         title="convscope",
@@ -59,7 +59,7 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
         exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse_parameters},
     )
     app.state.models, app.state.work, app.state.stopping = models, work, False
-    app.state.trace_desk, app.state.trace_turns = Desk(settings.pixels), Turns()
+    app.state.trace_desk, app.state.trace_turns = Desk(settings.pixels), Turns(seconds=settings.explain_timeout)
     locked = [Security(APIKeyHeader(name=HEADER, auto_error=False))] if keys else []  # for the description: Gate checks
     app.include_router(routes.router, dependencies=locked)
     app.include_router(health.router)

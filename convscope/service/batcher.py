@@ -62,7 +62,7 @@ class Batcher(Generic[Work, Result]):
         self._company = False  # whether the last batch had several requests, so that more are likely to follow
         # said to every thread: what one thread sets, PyTorch takes for the next ones too
         threads = threads or torch.get_num_threads()
-        self._thread = ThreadPoolExecutor(1, f"convscope-{name}", _settle, (threads, nice))
+        self._thread = ThreadPoolExecutor(1, f"convscope-{name}", settle, (threads, nice))
 
     @property
     def waiting(self) -> int:
@@ -141,8 +141,8 @@ class Batcher(Generic[Work, Result]):
         return batch
 
 
-def _settle(threads: int, nice: int) -> None:
-    """Set what PyTorch and the system keep for each thread."""
+def settle(threads: int, nice: int) -> None:
+    """Set what PyTorch and the system keep for each thread, in this one."""
     torch.set_num_threads(threads)
     if nice and sys.platform == "linux":  # where threads have priorities of their own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

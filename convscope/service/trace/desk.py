@@ -44,7 +44,7 @@ def models(request: Request) -> Models:
     return found
 
 
-def tracer(request: Request, model: str) -> Tracer:
+async def tracer(request: Request, model: str) -> Tracer:
     """The tracer of the model in the request's path."""
     return desk(request).tracer(models(request).get(model))
 

@@ -1,9 +1,10 @@
 """Questions of the page in; the numbers of a traced model out: arrays as raw float32, the rest as JSON."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from convscope.pictures import encode_png
 from convscope.service.problems import Problem
@@ -12,26 +13,38 @@ from convscope.service.trace.passes import Mode
 from convscope.service.trace.raw import raw
 from convscope.service.trace.receptive import receptive_box
 from convscope.service.trace.summary import model_row, model_summary
-from convscope.service.trace.turns import turn
+from convscope.service.trace.turns import in_turn
 
 MOST_PICTURES = 200
 
-router = APIRouter(dependencies=[Depends(turn)])
+Read = TypeVar("Read", bound=Callable[..., Any])
+
+router = APIRouter()
+
+
+def asked(path: str, **options: Any) -> Callable[[Read], Read]:
+    """Makes a function the route of a question, computed in its turn; the function itself stays as it is."""
+
+    def register(read: Read) -> Read:
+        router.get(path, **options)(in_turn(read))
+        return read
+
+    return register
 
 
 @router.get("/models")
-def list_models(request: Request) -> dict[str, Any]:
+async def list_models(request: Request) -> dict[str, Any]:
     """What can be traced."""
     return {"models": [model_row(served) for served in models(request).ready]}
 
 
-@router.get("/{model}")
+@asked("/{model}")
 def read_graph(traced: Traced) -> dict[str, Any]:
     """A model: what it takes and gives, and every node of its graph in order of execution."""
     return model_summary(traced)
 
 
-@router.get("/{model}/pictures")
+@asked("/{model}/pictures")
 def list_pictures(
     traced: Traced,
     source: str,
@@ -43,7 +56,7 @@ def list_pictures(
     return traced.page(source, start, count, mistakes)
 
 
-@router.get("/{model}/picture", response_class=Response)
+@asked("/{model}/picture", response_class=Response)
 def read_picture(traced: Traced, img: str) -> Response:
     """The PNG of a picture as the model sees it; its class, percent-encoded, in a header where it is known."""
     picture = traced.gallery.picture(img)
@@ -51,38 +64,38 @@ def read_picture(traced: Traced, img: str) -> Response:
     return Response(picture.png, media_type="image/png", headers=label)
 
 
-@router.get("/{model}/run")
+@asked("/{model}/run")
 def read_run(traced: Traced, img: str, edits: str = "") -> dict[str, Any]:
     """Logits, probabilities and the predicted class."""
     return traced.answer(img, traced.edits(edits))
 
 
-@router.get("/{model}/output", response_class=Response)
+@asked("/{model}/output", response_class=Response)
 def read_output(traced: Traced, img: str, node: str, mode: Mode = "eval", mates: str = "", edits: str = "") -> Response:
     """The output of a node; in train mode BatchNorm takes its statistics over the picture and its mates."""
     traced.graph.node(node)
     return raw(traced.passed(img, traced.edits(edits), mode, _mates(mates, mode)).outputs[node])
 
 
-@router.get("/{model}/tensor", response_class=Response)
+@asked("/{model}/tensor", response_class=Response)
 def read_tensor(traced: Traced, node: str, name: str) -> Response:
     """A parameter or buffer of a node."""
     return raw(traced.tensor(node, name))
 
 
-@router.get("/{model}/statistics")
+@asked("/{model}/statistics")
 def read_statistics(traced: Traced, img: str, node: str, mates: str = "", edits: str = "") -> dict[str, Any]:
     """What a BatchNorm in train mode sees of a picture and its mates, beside its running statistics."""
     return traced.statistics(img, node, _mates(mates, "train"), traced.edits(edits))
 
 
-@router.get("/{model}/gradient", response_class=Response)
+@asked("/{model}/gradient", response_class=Response)
 def read_gradient(traced: Traced, img: str, node: str, target: int, of: str | None = None, edits: str = "") -> Response:
     """The gradient of a class's logit at a node's output, or of a parameter of the node."""
     return raw(traced.gradient(img, node, target, of, traced.edits(edits)))
 
 
-@router.get("/{model}/dead")
+@asked("/{model}/dead")
 def read_dead(traced: Traced, node: str) -> dict[str, Any]:
     """The channels of a node that are above 0 nowhere in a number of test pictures."""
     traced.graph.node(node)
@@ -90,7 +103,7 @@ def read_dead(traced: Traced, node: str) -> dict[str, Any]:
     return {"dead": list(found.channels.get(node, ())), "pictures": found.pictures}
 
 
-@router.get("/{model}/heatmap")
+@asked("/{model}/heatmap")
 def read_heatmap(
     traced: Traced,
     img: str,
@@ -103,7 +116,7 @@ def read_heatmap(
     return traced.heat(img, method, layer, target, traced.edits(edits)).as_json()
 
 
-@router.get("/{model}/heatmap.png", response_class=Response)
+@asked("/{model}/heatmap.png", response_class=Response)
 def read_overlay(
     traced: Traced,
     img: str,
@@ -118,7 +131,7 @@ def read_overlay(
     return Response(encode_png(heat.overlay(traced.gallery.picture(img).pixels, alpha)), media_type="image/png")
 
 
-@router.get("/{model}/receptive")
+@asked("/{model}/receptive")
 def read_receptive(traced: Traced, node: str, y: int, x: int) -> dict[str, Any]:
     """The part of the picture that a place sees; all null where it sees nothing but padding."""
     box = receptive_box(traced.graph, traced.graph.node(node), y, x)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from fastapi import Response
@@ -86,8 +87,10 @@ def kept_as(resource: str, parameters: Mapping[str, Any]) -> str:
     return resource + ("?" if given else "") + "&".join(f"{key}={value}" for key, value in given)
 
 
-def collect(traced: Tracer, route: Route) -> Walk:
+def collect(traced: Tracer, route: Route, given_up: Event | None = None) -> Walk:
     """Ask what the page will ask; what a model cannot have, as some heatmaps, is left out.
+
+    Ends early, with what there is by then, once `given_up` is set.
 
     Raises:
         Problem: the picture, a node, the target, a mate or an edit is none.
@@ -97,6 +100,8 @@ def collect(traced: Tracer, route: Route) -> Walk:
     walk = Walk()
     walk.add(("/models", {}), {"models": [model_row(traced.served)]})
     for resource, parameters in _questions(traced, route, path, target):
+        if given_up and given_up.is_set():
+            break
         try:
             walk.add((resource, parameters), ASK[resource](traced, **parameters))
         except RefusalError:
