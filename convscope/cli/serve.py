@@ -42,11 +42,12 @@ def serve(
     pixels: Annotated[int | None, option("pixels")] = None,
     header_timeout: Annotated[float | None, option("header_timeout")] = None,
     body_timeout: Annotated[float | None, option("body_timeout")] = None,
+    write_timeout: Annotated[float | None, option("write_timeout")] = None,
     connections: Annotated[int | None, option("connections")] = None,
     grace: Annotated[float | None, option("grace")] = None,
     log_level: Annotated[str | None, option("log_level")] = None,
 ) -> None:
-    """Put networks behind HTTP: predict, explain, metrics.
+    """Put networks behind HTTP: a page that opens them up, predict, explain, metrics.
 
     Every setting is a CONVSCOPE_ variable too (CONVSCOPE_PORT), which its flag beats; CONVSCOPE_API_KEY is one only.
     Logs are JSON on standard error. SIGTERM answers what is in flight and exits 143; SIGHUP loads checkpoints anew.
@@ -59,4 +60,5 @@ def serve(
         if str(error.name).startswith("convscope"):
             raise
         raise ConvscopeError(f"`serve` needs {error.name}: pip install 'convscope[serve]'") from None
-    serve(load_settings({**flags, "runs": runs or None}))
+    settings = load_settings({**flags, "runs": runs or None})
+    serve(settings, lambda url: print(f"open {url} in a browser; Ctrl-C ends it", flush=True))

@@ -32,6 +32,7 @@ SETTINGS = {
     "pixels": Setting(16_000_000, "Pixels of one picture, checked before it is decoded."),
     "header_timeout": Setting(10.0, "Seconds in which a request's headers must have come; 408 after."),
     "body_timeout": Setting(20.0, "Seconds in which a request's body must have come; 408 after."),
+    "write_timeout": Setting(30.0, "Seconds in which a client must take what waits to be sent to it; cut off after."),
     "connections": Setting(1024, "Connections that may be open at once; 503 beyond."),
     "grace": Setting(30.0, "Seconds that requests in flight get to be answered after SIGTERM."),
     "log_level": Setting("info", "debug, info, warning or error."),

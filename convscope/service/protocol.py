@@ -1,4 +1,4 @@
-"""A connection in, requests out, of those clients that send their headers in time and in measure."""
+"""A connection in, requests out, of clients that send their headers and take their answers in time."""
 
 import asyncio
 import json
@@ -18,9 +18,11 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's, which waits for headers forever and collects any number of them."""
 
     seconds = 10.0  # for the headers of one request
+    taking = 30.0  # seconds for what waits to be sent
     most = 1024  # connections
 
     _timer: asyncio.TimerHandle | None = None
+    _reader: asyncio.TimerHandle | None = None
     _came = 0
     _refused = False
 
@@ -55,7 +57,20 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._stop_timer()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent."""
+        super().pause_writing()
+        self._reader = self.loop.call_later(self.taking, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        super().resume_writing()
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP."""
@@ -91,7 +106,7 @@ def _too_large() -> Problem:
     return Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes")
 
 
-def protocol(seconds: float, connections: int) -> type[Protocol]:
+def protocol(seconds: float, taking: float, connections: int) -> type[Protocol]:
     """The protocol with these limits, as uvicorn wants it: a class."""
-    limits: dict[str, Any] = {"seconds": seconds, "most": connections}
+    limits: dict[str, Any] = {"seconds": seconds, "taking": taking, "most": connections}
     return type("LimitedProtocol", (Protocol,), limits)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
@@ -33,8 +33,11 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, listens: Callable[[str], None] = lambda _: None) -> None:
     """Answer until SIGTERM or Ctrl-C, which is then raised again, for whoever started this.
+
+    Args:
+        listens: told the address once it is listened on.
 
     Raises:
         ConvscopeError: no such run, or the address cannot be listened on.
@@ -47,6 +50,7 @@ def serve(settings: Settings) -> None:
     with listening(settings.host, settings.port) as listener:
         start_logging(settings.log_level)
         log(logging.INFO, "listening", url=url_of(listener))
+        listens(url_of(listener))
         server_of(app, settings).run([listener])
 
 
@@ -55,7 +59,7 @@ def server_of(app: FastAPI, settings: Settings) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http=protocol(settings.header_timeout, settings.connections),
+            http=protocol(settings.header_timeout, settings.write_timeout, settings.connections),
             ws="none",
             log_config=None,
             access_log=False,  # the envelope's line says more

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     pixels: int = setting("pixels", ge=16, le=50_000_000)
     header_timeout: float = setting("header_timeout", gt=0)
     body_timeout: float = setting("body_timeout", gt=0)
+    write_timeout: float = setting("write_timeout", gt=0)
     connections: int = setting("connections", ge=1)
     grace: float = setting("grace", ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = setting("log_level")

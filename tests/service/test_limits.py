@@ -54,6 +54,20 @@ def test_slow_headers_are_cut_off(small: Any) -> None:
             assert 0.4 < time.perf_counter() - started < 5
 
 
+def test_a_client_that_does_not_take_its_answer_is_cut_off(start: Start) -> None:
+    here = start(write_timeout=0.5)
+    open_ = here.server.server_state.connections
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((here.client.base_url.host, here.client.base_url.port))
+        connection.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
+        assert connection.recv(9) == b"HTTP/1.1 "
+        end = time.monotonic() + 20
+        while any(c.transport.get_extra_info("peername") == connection.getsockname() for c in open_):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
 def test_dripping_headers_win_no_time(small: Any) -> None:
     with connect(small.client) as connection:
         started = time.perf_counter()
