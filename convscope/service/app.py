@@ -18,7 +18,7 @@ from convscope.service.lingering import Lingering
 from convscope.service.models import Models
 from convscope.service.openapi import describe_settings
 from convscope.service.problems import Problem, of_status
-from convscope.service.settings import Settings
+from convscope.service.settings import Settings, is_loopback
 from convscope.service.trace import routes as trace
 from convscope.service.trace.desk import Desk
 from convscope.service.trace.turns import Turns
@@ -72,7 +72,7 @@ def create_app(settings: Settings, models: Models, around: Around | None = None)
         bodies=int(settings.bodies * MEGABYTE),
         seconds=settings.body_timeout,
     )
-    app.add_middleware(Gate, keys=keys)
+    app.add_middleware(Gate, keys=keys, at_home=is_loopback(settings.host) and not settings.open)
     app.add_middleware(Envelope, metrics=work.metrics)
     app.add_middleware(Lingering)
     return app

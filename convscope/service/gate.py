@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from convscope.errors import UsageError
 from convscope.service.problems import Problem, stopping
-from convscope.service.settings import Settings
+from convscope.service.settings import Settings, is_loopback
 
 HEADER = "X-API-Key"
 OPEN = ("/", "/docs", "/openapi.json", "/health/live", "/health/ready")  # what a page or a prober loads without a key
@@ -17,10 +18,14 @@ OPEN_FOLDERS = ("/static/", "/docs/")
 
 
 class Gate:
-    """Nothing but pages, their files and health is answered without one of the keys, if there are any."""
+    """Nothing but pages, their files and health is answered without one of the keys, if there are any.
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
-        self.app = app
+    Where there are none because only this machine reaches the address (`at_home`), the request must be addressed to it:
+    a web site can have its own name resolved to 127.0.0.1 and ask on behalf of whoever looks at it ("DNS rebinding").
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str], at_home: bool) -> None:
+        self.app, self._at_home = app, at_home
         self._digests = [_digest(key) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -28,9 +33,11 @@ class Gate:
         if scope["type"] == "http":
             if scope["app"].state.stopping:
                 raise stopping()
-            path = scope["path"]
+            headers, path = Headers(scope=scope), scope["path"]
+            if self._at_home and not self._digests and not _is_at_home(headers.get("host", "")):
+                raise Problem(403, "other_host", "only localhost is answered without a key; set one, or say --open")
             if self._digests and path not in OPEN and not path.startswith(OPEN_FOLDERS):
-                self._check(Headers(scope=scope).get(HEADER, ""))
+                self._check(headers.get(HEADER, ""))
         await self.app(scope, receive, send)
 
     def _check(self, given: str) -> None:
@@ -63,6 +70,14 @@ def read_keys(settings: Settings) -> list[str]:
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise UsageError(f"API key {number} of {len(keys)} has blanks in it, or more than ASCII; use none")
     return keys
+
+
+def _is_at_home(host: str) -> bool:
+    """Whether a Host header names this machine: localhost or a loopback address, with or without a port."""
+    try:
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:  # no address at all
+        return False
 
 
 def _digest(key: str) -> bytes:

@@ -12,6 +12,7 @@ from convscope.service.uploads import FIELD, FORMATS
 MEANINGS = {
     400: "The body is no multipart form, or one with too many parts.",
     401: "No key, or an unknown one, in X-API-Key.",
+    403: "Addressed to another host than this machine, and there are no keys.",
     404: "No such model.",
     408: "The body came too slowly.",
     413: "The body is too large.",

@@ -39,7 +39,7 @@ Output = Annotated[
 ]
 
 
-@router.get("/models", responses=problems(401, 503))
+@router.get("/models", responses=problems(401, 403, 503))
 async def models(request: Request) -> schemas.ModelList:
     """Which models answer, and what each takes and knows."""
     served = request.app.state.models
@@ -48,7 +48,9 @@ async def models(request: Request) -> schemas.ModelList:
     )
 
 
-@router.post("/predict", openapi_extra=PICTURES, responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504))
+@router.post(
+    "/predict", openapi_extra=PICTURES, responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504)
+)
 async def predict(request: Request, model: ModelQuery = None, top_k: TopK = 3) -> schemas.Predictions:
     """Label one or several pictures, with probabilities."""
     work: Work = request.app.state.work
@@ -73,7 +75,9 @@ async def predict(request: Request, model: ModelQuery = None, top_k: TopK = 3) -
     )
 
 
-@router.post("/explain", openapi_extra=PICTURES, responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504))
+@router.post(
+    "/explain", openapi_extra=PICTURES, responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504)
+)
 async def explain(
     request: Request,
     model: ModelQuery = None,

@@ -55,13 +55,13 @@ class Settings(BaseSettings):
         """A variable names several runs with commas between."""
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches the address; a name other than localhost could be anybody's."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address; a name other than localhost could be anybody's."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(flags: dict[str, Any]) -> Settings:
@@ -76,7 +76,7 @@ def load_settings(flags: dict[str, Any]) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0])
         raise UsageError(f"{flag(name)} or {variable(name)}: {first['msg']}") from None
-    if not (settings.is_loopback or settings.open or settings.api_key or settings.api_key_file):
+    if not (is_loopback(settings.host) or settings.open or settings.api_key or settings.api_key_file):
         raise UsageError(
             f"{settings.host} can be reached from other machines: set {variable('api_key')} or --api-key-file, "
             f"or say --open if anybody may ask"

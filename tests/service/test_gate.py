@@ -63,3 +63,22 @@ def test_an_address_that_others_reach_needs_a_key(cli: Cli, host: str) -> None:
         f"convscope: {host} can be reached from other machines: set CONVSCOPE_API_KEY or --api-key-file, "
         "or say --open if anybody may ask\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((host, 200) for host in ("localhost", "localhost:8000", "[::1]:80", "127.0.0.9")),
+        *((host, 403) for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "[")),
+    ],
+)
+def test_without_keys_only_this_machine_is_asked(start: Start, host: str, status: int) -> None:
+    client = start().client
+    for path in ("/v1/models", "/", "/health/live"):
+        assert client.get(path, headers={"Host": host}).status_code == status, path
+
+
+def test_with_keys_or_openly_any_host_is_answered(start: Start) -> None:
+    for settings in ({"api_key": "a-key"}, {"open": True}):
+        answer = start(**settings).client.get("/v1/models", headers={"Host": "birds.example", "X-API-Key": "a-key"})
+        assert answer.status_code == 200

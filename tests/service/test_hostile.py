@@ -69,7 +69,7 @@ def body(content: bytes, kind: str) -> Sent:
 
 def get(path: str) -> Sent:
     """A path as it stands, which a client library would tidy up before sending."""
-    return raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
+    return raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
 
 
 def raw(sent: bytes) -> Sent:
@@ -92,8 +92,8 @@ def _answered(response: httpx.Response) -> tuple[int, Any]:
     return response.status_code, response.json()
 
 
-MULTIPART = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+MULTIPART = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 GIGABYTE = zlib.compress(bytes(10**9 // 16), 9)  # a sixteenth, which is enough to show
 
 BAD_PICTURES: dict[str, bytes] = {
@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Sent, int, str]] = {
     "path with %00": (get("/docs/a%00b"), 404, "not_found"),
     "NUL in the request line": (get("/\0"), 400, "bad_http"),
     "another method": (raw(b"TRACE /v1/models HTTP/1.0\r\n\r\n"), 405, "method_not_allowed"),
-    "CONNECT": (raw(b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), 400, "bad_http"),
+    "CONNECT": (raw(b"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 400, "bad_http"),
     "headers too large": (raw(GET + b"X: " + b"x" * 70_000 + b"\r\n\r\n"), 431, "headers_too_large"),
     "twenty thousand headers": (raw(GET + b"X: yes\r\n" * 20_000 + b"\r\n\r\n"), 431, "headers_too_large"),
     "two lengths": (raw(MULTIPART + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc"), 400, "bad_http"),

@@ -15,7 +15,7 @@ from tests.service.pictures import encoded, files, noise
 
 Start = Callable[..., Any]  # as in conftest
 
-POST = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+POST = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
 
 
@@ -60,7 +60,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(start: Start) -> None
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((here.client.base_url.host, here.client.base_url.port))
-        connection.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
+        connection.sendall(b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
         assert connection.recv(9) == b"HTTP/1.1 "
         end = time.monotonic() + 20
         while any(c.transport.get_extra_info("peername") == connection.getsockname() for c in open_):
@@ -84,7 +84,7 @@ def test_dripping_headers_win_no_time(small: Any) -> None:
 
 def test_a_kept_connection_that_drips_empty_lines_is_cut_off(small: Any) -> None:
     with connect(small.client) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b'{"status":"live"}' in connection.recv(65536)
         connection.sendall(b"\r\n")
         assert answer(connection)[:2] == (408, "header_timeout")
@@ -197,7 +197,7 @@ def test_a_client_that_leaves_frees_its_place_and_stops_the_work(start: Start) -
     slow = httpx.Request("POST", here.client.base_url, files=files(*[picture] * 4))  # of which each takes seconds
     body = slow.read()
     lines = (
-        "POST /v1/explain?model=cifar10-94&method=score-cam HTTP/1.1\r\nHost: x\r\n"
+        "POST /v1/explain?model=cifar10-94&method=score-cam HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: {slow.headers['content-type']}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     started = time.perf_counter()

@@ -131,7 +131,7 @@ def test_sigterm_answers_what_is_in_flight_and_refuses_the_rest(run_service: Sta
     service.wait_for("stopping")
     refused = b""
     with contextlib.suppress(ConnectionError):
-        kept.sendall(b"Host: x\r\n\r\n")
+        kept.sendall(b"Host: localhost\r\n\r\n")
         refused = kept.recv(65536)
     kept.close()
     assert refused == b"" or (b" 503 " in refused and b"connection: close" in refused.lower())
