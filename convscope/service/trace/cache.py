@@ -16,18 +16,22 @@ class Sized(Protocol):
 
 Value = TypeVar("Value", bound=Sized)
 
+ENTRY = 16_384  # bytes that an entry takes beside its value: key with its edits, future, objects
+
 
 class Cache:
     """What was used last stays, up to `max_bytes` in all; safe for threads.
 
+    Each also counts `entry` bytes for its key and what holds it: many small ones would be no small matter.
     Threads that ask for the same key at once wait for one of them to make it. What is larger than everything is
     given and not kept.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int, entry: int = ENTRY) -> None:
+        self._max_bytes, self._entry = max_bytes, entry
         self._entries: OrderedDict[Hashable, Future[Any]] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
+        self._held = 0
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
@@ -47,7 +51,7 @@ class Cache:
                 entry.set_exception(error)
                 raise
             entry.set_result(value)
-            self._count(key, value.nbytes)
+            self._count(key, value.nbytes + self._entry)
         found: Value = entry.result()
         return found
 
@@ -55,8 +59,9 @@ class Cache:
         """Note what a new value takes, and forget the oldest until all fit."""
         with self._lock:
             self._sizes[key] = size
-            for old in list(self._entries):  # the one used longest ago first
-                if sum(self._sizes.values()) <= self._max_bytes:
-                    break
-                if old in self._sizes:  # else it is still being made
-                    del self._sizes[old], self._entries[old]
+            self._held += size
+            finished = (old for old in list(self._entries) if old in self._sizes)  # the one used longest ago first
+            while self._held > self._max_bytes:
+                old = next(finished)
+                self._held -= self._sizes.pop(old)
+                del self._entries[old]

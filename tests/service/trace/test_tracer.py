@@ -24,8 +24,15 @@ def sized(number: int, size: int = 10) -> SimpleNamespace:
     return SimpleNamespace(number=number, nbytes=size)
 
 
+def test_small_values_count_with_what_holds_them() -> None:
+    cache, made = Cache(100, entry=30), []
+    for key in ("a", "b", "c", "d", "a"):
+        cache.get(key, lambda key=key: made.append(key) or sized(1, 1))
+    assert made == ["a", "b", "c", "d", "a"]  # three at a time
+
+
 def test_the_cache_forgets_what_was_used_longest_ago() -> None:
-    cache, made = Cache(30), []
+    cache, made = Cache(30, entry=0), []
 
     def ask(key: int, size: int = 10) -> int:
         return cache.get(key, lambda: made.append(key) or sized(key, size)).number
@@ -40,7 +47,7 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
 
 
 def test_one_thread_makes_what_several_ask_for() -> None:
-    cache, made, start = Cache(100), [], threading.Barrier(4)
+    cache, made, start = Cache(100, entry=0), [], threading.Barrier(4)
 
     def make() -> SimpleNamespace:
         made.append(1)
