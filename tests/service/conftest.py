@@ -32,6 +32,10 @@ def served(digits_run: Run) -> Served:
     return load_served("digits", digits_run.path)
 
 
+# a camera that films a test pattern, and nobody who must allow it
+ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, one for all tests: Playwright cannot be started twice in a thread."""
@@ -39,7 +43,7 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=Path(chromium), args=["--no-sandbox"])
+        yield playwright.chromium.launch(executable_path=Path(chromium), args=ARGUMENTS)
 
 
 class Here:
