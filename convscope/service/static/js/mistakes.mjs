@@ -8,6 +8,7 @@ const PAGE = 200;
  */
 export async function nextMistake(api, img, looking) {
   const [source, at] = img.split(':');
+  /** @type {string | null} */
   let first = null;
   for (let tries = 0, start = 0; tries < 300; tries++) {
     const { total, pictures, complete } = await api.pictures({ source, start, count: PAGE, mistakes: true });
