@@ -110,6 +110,7 @@ def product(a: Array, b: Array) -> Array:
     """The matrix product of (M, K) and (K, N), its rows shared among the threads."""
     y = np.empty((len(a), b.shape[1]), a.dtype)
 
+    @np.errstate(invalid="ignore")  # OpenBLAS now and then raises this flag over a few finite numbers
     def work(starts: Iterable[int]) -> None:
         for start in starts:
             np.matmul(a[start : start + ROWS], b, out=y[start : start + ROWS])

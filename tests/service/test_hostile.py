@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[Sent, int, str]] = {
     "path with ..%5c": (get("/docs/..%5c..%5cwindows"), 404, "not_found"),
     "path with %00": (get("/docs/a%00b"), 404, "not_found"),
     "NUL in the request line": (get("/\0"), 400, "bad_http"),
-    "another method": (raw(b"TRACE /v1/models HTTP/1.0\r\n\r\n"), 405, "method_not_allowed"),
+    "another method": (raw(b"TRACE /v1/models HTTP/1.0\r\nHost: localhost\r\n\r\n"), 405, "method_not_allowed"),
     "CONNECT": (raw(b"CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), 400, "bad_http"),
     "headers too large": (raw(GET + b"X: " + b"x" * 70_000 + b"\r\n\r\n"), 431, "headers_too_large"),
     "twenty thousand headers": (raw(GET + b"X: yes\r\n" * 20_000 + b"\r\n\r\n"), 431, "headers_too_large"),

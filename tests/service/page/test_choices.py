@@ -39,7 +39,7 @@ def test_the_camera_takes_a_picture_and_goes_off(reader: Reader) -> None:
     reader.page.locator("#camera").click()
     video = reader.page.locator("dialog video")
     expect(video).to_be_visible()
-    reader.page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    expect(video).not_to_have_js_property("videoWidth", 0)
     track = reader.page.evaluate_handle("document.querySelector('video').srcObject.getTracks()[0]")
     reader.page.locator("#shot").click()
     reader.page.wait_for_url(f"**#*{UPLOADED}*")
