@@ -25,7 +25,9 @@ def write_files(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("cifar10-")) for name in recipe_names()]
+)
 def test_a_recipe_runs_for_an_epoch(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     data = load_config(name).data.name
     data_dir = request.getfixturevalue("data_dir") if data in NEED_FILES else None

@@ -42,7 +42,7 @@ def test_all_hold_on_a_trained_network(digits_subject):
         ("simple-cnn", (3, 12, 17), {"initial_channels": 6}, {"HiResCAM adds up": "not linear"}),
         ("deep-cnn", (3, 33, 40), {"initial_channels": 4, "num_blocks": 3}, {"HiResCAM adds up": "not linear"}),
         ("tiny-resnet", (3, 12, 15), {"base_channels": 5}, {}),
-        ("tiny-resnet", (3, 12, 15), {"base_channels": 5, "skip": False}, {}),
+        pytest.param("tiny-resnet", (3, 12, 15), {"base_channels": 5, "skip": False}, {}, marks=pytest.mark.slow),
         (
             "tiny-resnet",
             (3, 20, 24),

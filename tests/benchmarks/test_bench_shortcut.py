@@ -81,6 +81,7 @@ def test_a_measurement_writes_its_rows_and_prints_its_table(tmp_path, capsys):
     assert all(kind in printed for kind in kinds)
 
 
+@pytest.mark.slow
 def test_every_method_gets_a_row(tmp_path, capsys):
     run = bench_localisation.train(
         "shapes", out=tmp_path / "run", train__epochs=1, model__base_channels=4, data__subset=64

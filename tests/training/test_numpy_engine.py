@@ -48,7 +48,7 @@ def losses(recipe: str, engine: str, steps: int, *sets: str) -> np.ndarray:
     ("recipe", "sets"),
     [
         ("digits", ()),
-        ("digits", ("train.optimizer=adam", "train.lr=0.01")),
+        pytest.param("digits", ("train.optimizer=adam", "train.lr=0.01"), marks=pytest.mark.slow),
         ("digits", ("train.optimizer=adamw", "train.lr=0.01", "train.weight_decay=0.1", "model.name=simple-cnn")),
         ("digits", ("train.optimizer=muon", "train.lr=0.05")),
         ("digits", ("train.optimizer=muon", "train.lr=0.2", "train.bias_decay=true", *FAST)),

@@ -66,12 +66,12 @@ def test_an_export_that_nobody_waits_for_ends(digits_run: Run, monkeypatch) -> N
     def read(*_: object, **given: object) -> dict[str, object]:
         asked.append(given)
         begun.set()
-        time.sleep(0.05)
+        time.sleep(0.1)
         return {}
 
     monkeypatch.setattr(walk, "ASK", dict.fromkeys(walk.ASK, read))
     with at_home(digits_run) as here:
-        turns = here.app.state.trace_turns = Turns(at_once=1, waiting=0, seconds=0.2)
+        turns = here.app.state.trace_turns = Turns(at_once=1, waiting=0, seconds=2)
         late = here.client.post("/v1/trace/digits/export", json={"img": "digits:1", "nodes": ["stem.conv"]})
         assert late.status_code == 504
         assert begun.is_set()
