@@ -1,6 +1,7 @@
 """Run folders in; their models loaded, and swapped while they answer when a checkpoint changes or a signal says so."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,19 @@ class Freshness:
                     LOG.error("failed", exc_info=error)
                 return
             self.models.put(served)
+            del old  # or it would outlive what follows
+            await asyncio.to_thread(spare_the_collector)
             log(logging.INFO, "model ready", model=name, sha256=served.sha256)
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector pass over what will stay: PyTorch's 200,000 objects, which take it 0.1 s each time.
+
+    Nothing else runs meanwhile, so under load that was the slowest answer of a hundred, and a tenth of the throughput.
+    """
+    gc.unfreeze()  # a replaced model may be garbage now
+    gc.collect()
+    gc.freeze()
 
 
 def stamp(folder: Path) -> Stamp:
