@@ -33,7 +33,7 @@ class ResidualBlock(NamedLayers):
             )
         )
         projection = None
-        if stride != 1 or in_channels != out_channels:
+        if skip and (stride != 1 or in_channels != out_channels):
             projection = nn.Sequential(
                 named(
                     conv=Conv2D(in_channels, out_channels, 1, stride, bias=False),

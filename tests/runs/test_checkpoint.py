@@ -46,21 +46,37 @@ def test_another_process_rebuilds_the_model_and_gets_the_same_logits(digits_run:
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), digits_run.logits(images), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_comes_back_from_its_checkpoint(name: str, tmp_path: Path, digits_run: Run) -> None:
+FAST: dict[str, object] = {
+    "stem": "whitening",
+    "stem_pool": 2,
+    "groups": "pooled",
+    "head_pool": "max",
+    "activation": "gelu",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, {}) for name in MODELS]
+    + [("tiny-resnet", options) for options in ({"skip": False}, FAST, FAST | {"skip": False})],
+)
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 20, 23)])
+def test_every_model_comes_back_from_its_checkpoint(
+    name: str, options: dict[str, object], shape: tuple[int, int, int], tmp_path: Path, digits_run: Run
+) -> None:
     torch.manual_seed(0)
-    model = build_model(name, (3, 20, 23), 4).eval()
+    model = build_model(name, shape, 4, **options).eval()
     checkpoint = digits_run.checkpoint | {
-        "model": {"name": name, "options": {}},
+        "model": {"name": name, "options": options},
         "model_state": model.state_dict(),
-        "input_shape": [3, 20, 23],
+        "input_shape": list(shape),
         "classes": ["a", "b", "c", "d"],
-        "mean": [0.4, 0.5, 0.6],
-        "std": [0.2, 0.3, 0.25],
+        "mean": [0.4, 0.5, 0.6][: shape[0]],
+        "std": [0.2, 0.3, 0.25][: shape[0]],
     }
     save_checkpoint(tmp_path / "one.pt", checkpoint)
     again = rebuild_model(load_checkpoint(tmp_path / "one.pt"))
-    x = torch.randn(2, 3, 20, 23)
+    x = torch.randn(2, *shape)
     assert torch.equal(again(x), model(x))
     assert not again.training
 
