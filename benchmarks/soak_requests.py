@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -44,7 +45,7 @@ def questions(pictures: Sequence[bytes], methods: Sequence[str] = tuple(METHODS)
     predict += [Question("/v1/predict?top_k=5", tuple(pictures[:count]), ROUNDING) for count in (2, 3, 8)]
     outputs = itertools.cycle(("png", "map"))
     turns = zip(methods, outputs, itertools.cycle(pictures), strict=False)
-    explain = [Question(f"/v1/explain?method={method}&output={output}", (one,)) for method, output, one in turns]
+    explain = [Question(f"/v1/explain?method={quote(method)}&output={output}", (one,)) for method, output, one in turns]
     explain += [Question("/v1/explain?method=grad-cam&target=1", (a, b))]
     bad = [
         Question("/v1/predict", (a, b[: len(b) // 2])),

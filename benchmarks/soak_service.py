@@ -63,7 +63,8 @@ class Soak:
 async def alone(client: httpx.AsyncClient, all_: dict[str, list[Question]]) -> dict[Question, tuple[int, Any]]:
     """The answer to each question with nothing else going on."""
     answers = {question: await question.ask(client) for kind in KINDS for question in all_[kind]}
-    allowed = {"predict": {200}, "explain": {200, 422}, "bad": {400, 404, 422}}  # some methods refuse some networks
+    # some networks cannot have some methods
+    allowed = {"predict": {200}, "explain": {200, 409}, "bad": {400, 404, 409, 422}}
     for kind, statuses in allowed.items():
         for question in all_[kind]:
             status, body = answers[question]
@@ -125,14 +126,15 @@ async def watch(soak: Soak, server: ServerProcess) -> None:
 def growth(samples: Sequence[Sample], settled: float) -> list[str]:
     """What grew between the first third and the last of the time after `settled` seconds.
 
-    By the least that there was in each: it does not depend on which requests were in flight, and a leak lifts it.
+    By the least that there was in each: it hardly depends on which requests were in flight, and a leak lifts it. Of
+    descriptors, two more are allowed: so many connections more there may be at the emptiest of moments.
     """
     after = [sample for sample in samples if sample.seconds >= settled]
     third = len(after) // 3
     if not third:
         raise ValueError(f"{len(after)} samples after {settled:g} s are too few to tell growth; soak for longer")
     found = []
-    for name, allowed in (("threads", 0), ("descriptors", 0), ("memory", ALLOWED)):
+    for name, allowed in (("threads", 0), ("descriptors", 2), ("memory", ALLOWED)):
         before, now = (min(getattr(sample, name) for sample in part) for part in (after[:third], after[-third:]))
         if now > before + allowed:
             found.append(f"{name} grew from {before:g} to {now:g}, allowed {allowed:g}")

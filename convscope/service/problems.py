@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convscope.errors import ConvscopeError, DataError
+from convscope.errors import ConvscopeError, DataError, UsageError
 from convscope.explain.methods import RefusalError
 
 RETRY_AFTER = 1  # seconds; a full queue of predictions is empty again by then
@@ -27,12 +27,14 @@ class Problem(Exception):  # noqa: N818  # as in RFC 9457; what it says goes to 
 
 def of_error(error: ConvscopeError) -> Problem:
     """One of convscope's own errors about what a client sent, in its own line."""
-    code = "invalid_request"
+    status, code = 422, "invalid_request"
     if isinstance(error, RefusalError):
-        code = "method_refused"
+        status, code = 409, "method_refused"
+    elif isinstance(error, UsageError):  # a layer, a class: what was asked is no part of this model
+        status, code = 409, "not_in_model"
     elif isinstance(error, DataError):
         code = "bad_picture"
-    return Problem(422, code, " ".join(str(error).split()))
+    return Problem(status, code, " ".join(str(error).split()))
 
 
 def of_status(status: int, message: str, headers: Mapping[str, str] | None = None) -> Problem:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from convscope.predict import choices
 from convscope.registry import METHODS
@@ -24,6 +24,7 @@ ModelQuery = Annotated[str | None, Query(max_length=255, description="Which mode
 TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to name, at most all.")]
 Method = Annotated[
     str,
+    BeforeValidator(lambda name: str(name).replace(" ", "+")),  # grad-cam++ as people type it into an address
     AfterValidator(lambda name: METHODS[name] and name),
     Query(description="How to explain.", json_schema_extra={"enum": list(METHODS)}),
 ]
@@ -49,7 +50,7 @@ async def models(request: Request) -> schemas.ModelList:
 
 
 @router.post(
-    "/predict", openapi_extra=PICTURES, responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504)
+    "/predict", openapi_extra=PICTURES, responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
 )
 async def predict(request: Request, model: ModelQuery = None, top_k: TopK = 3) -> schemas.Predictions:
     """Label one or several pictures, with probabilities."""
@@ -76,7 +77,7 @@ async def predict(request: Request, model: ModelQuery = None, top_k: TopK = 3) -
 
 
 @router.post(
-    "/explain", openapi_extra=PICTURES, responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504)
+    "/explain", openapi_extra=PICTURES, responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
 )
 async def explain(
     request: Request,

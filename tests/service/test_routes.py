@@ -58,6 +58,11 @@ def test_top_k_is_at_most_all_classes(client: httpx.Client) -> None:
     assert sum(choice["probability"] for choice in result["top"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_plus_in_an_address_is_a_plus(client: httpx.Client, digit_files: list[Path]) -> None:
+    answer = client.post("/v1/explain?method=grad-cam++", files=files(digit_files[0].read_bytes()))
+    assert answer.json()["results"][0]["method"] == "grad-cam++"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_explains_as_the_library_does_or_says_why_not(
     client: httpx.Client, digits_run: Run, digit_files: list[Path], method: str
@@ -73,7 +78,7 @@ def test_every_method_explains_as_the_library_does_or_says_why_not(
         reason = ""
     if reason:
         error = response.json()["error"]
-        assert (response.status_code, error["code"], error["message"]) == (422, "method_refused", reason)
+        assert (response.status_code, error["code"], error["message"]) == (409, "method_refused", reason)
         return
     (result,) = response.json()["results"]
     np.testing.assert_array_equal(np.asarray(result["map"], np.float32), expected.maps[0])
@@ -113,11 +118,11 @@ def test_models_are_described(client: httpx.Client, digits_run: Run, served: Ser
         ("/v1/predict?model=digits%00", 404, "unknown_model", "choose from digits"),
         ("/v1/predict?top_k=0", 422, "invalid_request", "query top_k: Input should be greater than or equal to 1"),
         ("/v1/explain?method=lime", 422, "invalid_request", "unknown explanation method 'lime'; choose from grad-cam,"),
-        ("/v1/explain?target=cat", 422, "invalid_request", "unknown class 'cat'; choose from 0, 1"),
-        ("/v1/explain?target=10", 422, "invalid_request", "unknown class '10'"),
+        ("/v1/explain?target=cat", 409, "not_in_model", "unknown class 'cat'; choose from 0, 1"),
+        ("/v1/explain?target=10", 409, "not_in_model", "unknown class '10'"),
         (f"/v1/explain?target={'9' * 5000}", 422, "invalid_request", "at most 255 characters"),
-        ("/v1/explain?layer=stem.cnov", 422, "invalid_request", "has no layer 'stem.cnov'; choose from"),
-        ("/v1/explain?method=saliency&layer=stem.conv", 422, "invalid_request", "leave layer 'stem.conv' out"),
+        ("/v1/explain?layer=stem.cnov", 409, "not_in_model", "has no layer 'stem.cnov'; choose from"),
+        ("/v1/explain?method=saliency&layer=stem.conv", 409, "not_in_model", "leave layer 'stem.conv' out"),
         ("/v1/../v1/models", 405, "method_not_allowed", ""),
         ("/v1/predict/", 404, "not_found", ""),
         ("/static/..%2f..%2fapp.py", 405, "method_not_allowed", ""),

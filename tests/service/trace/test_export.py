@@ -122,7 +122,7 @@ def test_a_walk_has_bounded_room(exported: Callable[..., dict[str, Any]], monkey
         ({"img": "shapes:99"}, 404, "has 48 pictures"),
         ({"img": "shapes:3", "nodes": ["nowhere"]}, 404, "unknown node"),
         ({"img": "shapes:3", "target": 6}, 422, "not a class"),
-        ({"img": "shapes:3", "methods": ["magic"]}, 422, "choose from"),
+        ({"img": "shapes:3", "methods": ["magic"]}, 409, "choose from"),
         ({"img": "shapes:3", "edits": "head:bias:1:inf"}, 422, "finite"),
     ],
 )
