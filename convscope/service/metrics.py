@@ -63,6 +63,10 @@ class Metrics:
         self.requests.labels(route, method if method in METHODS else "other", f"{status // 100}xx").inc()
         self.seconds.labels(route).observe(seconds)
 
+    def refused(self, status: int) -> None:
+        """What was no request yet: headers too slow or too large, no HTTP, one connection too many."""
+        self.requests.labels("other", "other", f"{status // 100}xx").inc()
+
     def predicted(self, model: Served, rows: NDArray[np.float64]) -> None:
         """What a model said of some pictures, (N, K)."""
         for row in rows:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from httptools import HttpParserError
@@ -20,6 +21,10 @@ class Protocol(HttpToolsProtocol):
     seconds = 10.0  # for the headers of one request
     taking = 30.0  # seconds for what waits to be sent
     most = 1024  # connections
+
+    @staticmethod
+    def noted(problem: Problem, request_id: str) -> None:
+        """Told what is refused here, which the application never sees."""
 
     _timer: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None
@@ -94,7 +99,9 @@ class Protocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        body = json.dumps(problem.body(uuid.uuid4().hex)).encode()
+        request_id = uuid.uuid4().hex
+        self.noted(problem, request_id)
+        body = json.dumps(problem.body(request_id)).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
         lines = [f"{name}: {value}\r\n".encode() for name, value in (headers | problem.headers).items()]
         self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body]))
@@ -106,7 +113,7 @@ def _too_large() -> Problem:
     return Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS:,} bytes")
 
 
-def protocol(seconds: float, taking: float, connections: int) -> type[Protocol]:
+def protocol(seconds: float, taking: float, connections: int, noted: Callable[[Problem, str], None]) -> type[Protocol]:
     """The protocol with these limits, as uvicorn wants it: a class."""
-    limits: dict[str, Any] = {"seconds": seconds, "taking": taking, "most": connections}
+    limits: dict[str, Any] = {"seconds": seconds, "taking": taking, "most": connections, "noted": staticmethod(noted)}
     return type("LimitedProtocol", (Protocol,), limits)

@@ -16,6 +16,7 @@ from convscope.service.app import create_app
 from convscope.service.fresh import Freshness
 from convscope.service.logs import log, start_logging
 from convscope.service.models import Models, find_sources
+from convscope.service.problems import Problem
 from convscope.service.protocol import protocol
 from convscope.service.settings import Settings
 
@@ -56,10 +57,15 @@ def serve(settings: Settings, listens: Callable[[str], None] = lambda _: None) -
 
 def server_of(app: FastAPI, settings: Settings) -> Server:
     """A server for the application, with the limits that only a server can keep."""
+
+    def noted(problem: Problem, request_id: str) -> None:
+        app.state.work.metrics.refused(problem.status)
+        log(logging.INFO, "refused", request_id=request_id, status=problem.status, code=problem.code)
+
     return Server(
         uvicorn.Config(
             app,
-            http=protocol(settings.header_timeout, settings.write_timeout, settings.connections),
+            http=protocol(settings.header_timeout, settings.write_timeout, settings.connections, noted),
             ws="none",
             log_config=None,
             access_log=False,  # the envelope's line says more

@@ -54,6 +54,21 @@ def test_slow_headers_are_cut_off(small: Any) -> None:
             assert 0.4 < time.perf_counter() - started < 5
 
 
+def test_what_is_refused_before_it_is_a_request_is_counted_and_in_the_log(small: Any, caplog: Any) -> None:
+    def count() -> float:
+        labels = {"route": "other", "method": "other", "status": "4xx"}
+        return small.app.state.work.metrics.registry.get_sample_value("convscope_requests_total", labels) or 0
+
+    before = count()
+    with caplog.at_level("INFO", "convscope.service"), connect(small.client) as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        _, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert count() == before + 1
+    (values,) = [record.values for record in caplog.records if record.getMessage() == "refused"]
+    assert (values["status"], values["code"]) == (400, "bad_http")
+    assert values["request_id"] == json.loads(body)["error"]["request_id"]
+
+
 def test_a_client_that_does_not_take_its_answer_is_cut_off(start: Start) -> None:
     here = start(write_timeout=0.5)
     open_ = here.server.server_state.connections
