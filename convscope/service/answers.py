@@ -37,7 +37,7 @@ class Answer:
 
 
 class AbandonedError(Exception):
-    """Nobody waits for this explanation any more."""
+    """Nobody waits for this any more."""
 
 
 def probabilities(model: Served, tickets: Sequence[Ticket[Pictures, Rows]]) -> list[Rows]:

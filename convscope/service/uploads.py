@@ -1,6 +1,7 @@
 """A multipart request in; its pictures, checked and prepared for a model, out."""
 
 import asyncio
+import threading
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from starlette.datastructures import UploadFile
 
 from convscope.errors import DataError
 from convscope.pictures import prepare
+from convscope.service.answers import AbandonedError
 from convscope.service.models import Served
 from convscope.service.problems import Problem
 
@@ -34,18 +36,24 @@ class Decoder:
     async def __call__(self, model: Served, files: Sequence[bytes]) -> NDArray[np.uint8]:
         """Pictures prepared as the model's checkpoint says, (N, C, H, W); a 422 names the one that cannot be."""
         await self._free.acquire()
-        work = asyncio.get_running_loop().run_in_executor(self._threads, self._prepare, model, files)
+        given_up = threading.Event()
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._prepare, model, files, given_up)
         work.add_done_callback(lambda _: self._free.release())  # not before, even if nobody waits for it any more
-        return await asyncio.shield(work)
+        try:
+            return await asyncio.shield(work)
+        finally:
+            given_up.set()
 
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _prepare(self, model: Served, files: Sequence[bytes]) -> NDArray[np.uint8]:
+    def _prepare(self, model: Served, files: Sequence[bytes], given_up: threading.Event) -> NDArray[np.uint8]:
         how = model.run.checkpoint["picture"]
         pictures = []
         for number, content in enumerate(files, start=1):
+            if given_up.is_set():
+                raise AbandonedError
             try:
                 refuse_disguised(content)
                 pictures.append(prepare(content, how, self.max_pixels, FORMATS, MIN_SIDE))

@@ -1,7 +1,9 @@
 """Pictures of every kind through HTTP: right, or refused in a line that names the reason."""
 
+import asyncio
 import io
 import struct
+import threading
 import zipfile
 import zlib
 from typing import Any
@@ -11,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convscope.service import uploads
+from convscope.service.models import Served
+from tests.service.looped import looped
 from tests.service.pictures import encoded, files, noise
 
 GREY = (np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)[::-1].copy()  # no symmetry, so that a turn shows
@@ -147,3 +152,25 @@ def test_what_is_no_form_with_pictures_is_refused(
 ) -> None:
     response = client.post("/v1/predict", **request_)
     assert (response.status_code, part in response.json()["error"]["message"]) == (status, True), response.text
+
+
+def test_decoding_that_nobody_waits_for_ends_with_the_picture_at_hand(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, right = [], threading.Event(), uploads.prepare
+
+    def prepare(content: bytes, *rest: Any) -> Any:
+        begun.append(content)
+        go_on.wait(10)
+        return right(content, *rest)
+
+    async def give_up() -> None:
+        decoder = uploads.Decoder(max_pixels=10**6)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(decoder(served, [encoded(noise())] * 5), 0.2)
+        go_on.set()
+        decoder._threads.shutdown(wait=True)
+
+    monkeypatch.setattr(uploads, "prepare", prepare)
+    looped(give_up())
+    assert len(begun) == 1
