@@ -42,7 +42,7 @@ export function moving(context, { shape, data }, id, caption, options = {}) {
     context.announce(`${id}, row ${y}, column ${x}: ${num(data[start + y * width + x])}`);
     context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
   };
-  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
+  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, ...options }), caption);
 }
 
 /**
@@ -62,6 +62,11 @@ export function still({ shape, data }, c, caption, frame) {
   }
   return figure(box, caption);
 }
+
+/** The way on down; Enter on the level's grid takes it too. @param {Context} context @param {string} layer @param {number[]} cell */
+export const follow = ({ go }, layer, [c, y, x]) => h('button.button.way', {
+  id: 'follow', type: 'button', onclick: () => go({ layer, c, y, x, level: undefined, mode: undefined }),
+}, `Follow ${titleOf(y === undefined ? [c] : [c, y, x])} down to ${layer}`);
 
 /** @param {any} map @param {any} caption */
 export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('figcaption', {}, caption));

@@ -19,7 +19,7 @@ export function locator({ node, place, go, announce }, output, caption) {
     at: [place.y ?? 0, place.x ?? 0], size: 232,
     describe: (y, x, v) => `row ${y}, column ${x}: ${num(v)}`,
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${exact32(v)}`); go({ y, x }, { replace: true }); },
-  }), h('figcaption', {}, caption ?? 'its map: arrows move'));
+  }), h('figcaption', {}, caption ?? 'its map: arrows move, Enter goes down'));
 }
 
 /** The place in words, with the channels before and after. @param {Context} context @param {number} channels */

@@ -52,7 +52,8 @@ export async function show(host, context) {
     patch.setAttribute('role', 'grid');
     patch.classList.add('ways');
     const cells = [...patch.querySelectorAll('td')], real = piece.flatMap((t, n) => t.padded ? [] : [n]);
-    rove(patch, { cells: () => real.map((n) => cells[n]), onopen: (_, n) => {
+    const most = real.reduce((best, n, at) => Math.abs(piece[n].product) > Math.abs(piece[real[best]].product) ? at : best, 0);
+    rove(patch, { cells: () => real.map((n) => cells[n]), start: most, onopen: (_, n) => {
       const { c: from, y: row, x: column } = piece[real[n]];
       go({ layer: node.inputs[0], c: from, y: row, x: column, level: undefined });
     } });
