@@ -34,6 +34,8 @@ let place = parse(location.hash || walk?.place || '');
 let running = new AbortController();
 /** @type {Context | null} */
 let context = null;
+/** The place that the level on the page shows. @type {Place} */
+let shown = {};
 
 const announce = (text) => { live.textContent = text; };
 
@@ -87,22 +89,32 @@ async function render() {
   } catch (problem) {
     if (signal.aborted) return;
     const known = problem instanceof ServerError || problem instanceof Error;
-    swap(h('section.level', {}, h('p.problem', { role: 'alert', tabindex: -1, 'data-start': true }, known ? /** @type {Error} */ (problem).message : String(problem))));
+    swap(h('section.level', {}, h('p.problem', { role: 'alert', tabindex: -1 }, known ? /** @type {Error} */ (problem).message : String(problem))));
     if (!(problem instanceof ServerError)) console.error(problem);
   }
 }
 
-/** Put the drawn level in place of the old one, with the focus where it was or where the level begins. @param {HTMLElement} host */
+/** Where the keyboard enters the level. @returns {HTMLElement} */
+const entry = () => main.querySelector('[tabindex="0"], [role=alert]') ?? main;
+
+/** Put the drawn level in place of the old one, with the focus where it was, where one comes from, or at the level's entry. @param {HTMLElement} host */
 function swap(host) {
-  const focused = document.activeElement, inside = main.contains(focused), first = !main.querySelector('.level');
-  const same = main.querySelector('.level')?.className === host.className;
-  const id = inside ? focused?.id : '';
+  const focused = /** @type {any} */ (document.activeElement), inside = main.contains(focused), old = main.querySelector('.level');
   if (!host.querySelector('h1')) host.prepend(h('h1.unseen', {}, [...document.querySelectorAll('#trail li')].map((li) => li.textContent).join(', ')));
   main.replaceChildren(host);
-  const again = id ? document.getElementById(id) : null;
-  const start = /** @type {HTMLElement | null} */ (again ?? host.querySelector('[data-start]'));
-  if (again || (!first && (inside || focused === document.body))) (start ?? main).focus({ preventScroll: true });
-  if (!same && !first) scrollTo({ top: 0 });
+  const again = inside && byId(focused.id);
+  if (again || (old && (inside || focused === document.body))) {
+    (again || byId(`channel-${shown.c}`) || byId(`node-${shown.layer}`) || entry()).focus({ preventScroll: true });
+  }
+  if (again && Number.isInteger(focused.selectionEnd)) { // who types goes on typing
+    const [text, at] = [again.value, focused.selectionEnd];
+    again.value = focused.value;
+    again.setSelectionRange(at, at);
+    if (again.value !== text) again.dispatchEvent(new Event('input'));
+  }
+  if (old && old.className !== host.className) scrollTo({ top: 0 });
+  main.querySelector(':focus-visible')?.scrollIntoView({ block: 'nearest' });
+  shown = place;
   document.title = [...document.querySelectorAll('#trail li')].map((li) => li.textContent).reverse().join(' · ') + ' · convscope';
 }
 
@@ -119,7 +131,7 @@ addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector('dialog[open]')) return;
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (event.key === 'Escape') {
-    if (typing) /** @type {HTMLElement} */ (event.target).blur();
+    if (typing) entry().focus();
     else up();
   } else if (typing) return;
   else if (event.key === '?') help();
@@ -128,6 +140,10 @@ addEventListener('keydown', (event) => {
   else return;
   event.preventDefault();
 });
+/** @type {HTMLElement} */ (document.querySelector('.skip')).onclick = (event) => { // the address is the place
+  event.preventDefault();
+  entry().focus();
+};
 addEventListener('popstate', () => { place = parse(location.hash); render(); });
 colour.onTheme(render);
 listen(() => context);

@@ -23,7 +23,7 @@ export function rail(context) {
     drawn = state;
     draw(aside, context).catch((problem) => {
       drawn = '';
-      if (!context.signal.aborted) aside.replaceChildren(h('p.problem', { role: 'alert' }, problem.message), chooser(context));
+      if (!context.signal.aborted) swapChildren(aside, h('p.problem', { role: 'alert' }, problem.message), chooser(context));
     });
   }
   let wanted = '';

@@ -1,6 +1,6 @@
 /** The place in, the page's frame out: header with the choice of model, the way down, help, the question for a key. */
 
-import { byId, h } from './dom.mjs';
+import { byId, h, swapChildren } from './dom.mjs';
 import { levelOf, link } from './place.mjs';
 import { save, walk } from './walk.mjs';
 
@@ -8,7 +8,11 @@ import { save, walk } from './walk.mjs';
 
 /** @param {string} title @param {...any} children @returns {HTMLDialogElement} shown, and gone once closed */
 export function dialogue(title, ...children) {
-  const box = h('dialog', { 'aria-labelledby': 'dialogue-title', onclose: () => box.remove() },
+  const from = document.activeElement?.id;
+  const box = h('dialog', { 'aria-labelledby': 'dialogue-title', onclose: () => {
+    box.remove();
+    if (from && document.activeElement === document.body) byId(from)?.focus(); // drawn anew meanwhile
+  } },
     h('.dialogue-head', {}, h('h2', { id: 'dialogue-title' }, title), h('button.quiet-button', { type: 'button', 'aria-label': 'Close', onclick: () => box.close() }, '✕')), children);
   box.addEventListener('click', (event) => { if (event.target === box) box.close(); });
   document.body.append(box);
@@ -27,7 +31,7 @@ export function header(context, models) {
   const state = JSON.stringify([models, place.model, place.digits, place.compare]);
   if (top.dataset.state === state) return;
   top.dataset.state = state;
-  top.replaceChildren(
+  swapChildren(top,
     h('a.wordmark', { href: link({ model: place.model, img: place.img }), onclick: (event) => {
       event.preventDefault();
       go({ layer: undefined, level: undefined, c: undefined, y: undefined, x: undefined });
@@ -59,8 +63,7 @@ export function trail({ place, node, go, graph }) {
   const view = (text, change, on) =>
     h('button.quiet-button', { type: 'button', id: `view-${text}`, 'aria-pressed': String(on), onclick: () => go(change) }, text);
   const clear = { c: undefined, y: undefined, x: undefined };
-  const old = document.getElementById('trail');
-  const fresh = h('nav', { id: 'trail', 'aria-label': 'The way down' },
+  swapChildren(byId('trail'),
     h('ol', {}, steps.map(([text, change], i) => h('li', {}, i < steps.length - 1
       ? h('a', { href: link({ ...place, ...change }), onclick: (e) => { e.preventDefault(); go(change); } }, text)
       : h('span', { 'aria-current': 'page' }, text)))),
@@ -69,12 +72,6 @@ export function trail({ place, node, go, graph }) {
       view('head', { ...clear, layer: graph.nodes.at(-1)?.id, level: undefined }, node?.id === graph.nodes.at(-1)?.id && level !== 'backward'),
       view('heatmap', { ...clear, layer: undefined, level: 'heatmap' }, level === 'heatmap'),
       node && node.kind !== 'input' && place.c !== undefined && view('backward', { level: level === 'backward' ? undefined : 'backward', ...(flat ? {} : { y: place.y ?? 0, x: place.x ?? 0 }) }, level === 'backward')));
-  if (old?.contains(document.activeElement)) {
-    const id = document.activeElement?.id;
-    old.replaceWith(fresh);
-    if (id) byId(id)?.focus();
-  } else if (old) old.replaceWith(fresh);
-  else document.querySelector('#top')?.after(fresh);
 }
 
 /** The keys, on one card. */

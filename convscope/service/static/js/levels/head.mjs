@@ -62,7 +62,7 @@ function probabilities({ graph, node, go }, run, logits, cells, chosen) {
     const logit = h('td.n', {}, num(logits[k])), probability = h('td.n', {}, percent(run.probabilities[k]));
     check(logit, `${node.id}:${k}`, logits[k], cells[k]);
     check(probability, `softmax:${k}`, run.probabilities[k], results[k]);
-    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen), 'data-start': k === chosen },
+    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen) },
       h('th', { scope: 'row' }, graph.classes[k]), h('td.bars', {}, bar(logits[k], widest)), logit, h('td.n.wide', {}, num(shifted[k], { wide: true })), h('td.n.wide', {}, num(exponentials[k], { wide: true })), probability);
   });
   const table = h('table.terms', { role: 'grid', 'aria-label': 'classes' },

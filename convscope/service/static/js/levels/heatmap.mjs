@@ -31,7 +31,7 @@ export async function show(host, context) {
   context.field(null);
   const found = await api.heatmap(asked).catch((problem) => problem);
   if (found instanceof Error) {
-    host.append(h('p.problem', { role: 'alert', tabindex: -1, 'data-start': true }, found.message));
+    host.append(h('p.problem', { role: 'alert', tabindex: -1 }, found.message));
     return;
   }
   const [height, width] = found.shape;
