@@ -178,7 +178,7 @@ def test_pool_and_dropout(keys: Keyboard) -> None:
     keys.use("map-y", "ArrowLeft")
     keys.shows("blocks.0.pool:3,1,1")
     winner = re.findall(r"\d", keys.page.locator("#winner").inner_text())
-    keys.use("winner", "Enter")
+    keys.use("source", "Enter")
     keys.shows(f"blocks.0.relu:3,{','.join(winner)}")
     keys.go("#model=deep&img=digits:3&layer=dropout&c=7").level("copy")
     keys.use("source", "Enter")

@@ -16,8 +16,8 @@ import { walk } from './walk.mjs';
  * @typedef {import('./place.mjs').Place} Place
  * @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, node: any, place: Place & {model: string, img: string},
  *   go: (change: Partial<Place>, options?: {replace?: boolean}) => void, announce: (text: string) => void,
- *   colour: typeof colour, signal: AbortSignal, field: (node: string | null, y?: number, x?: number) => void}} Context
- *   `node` is the graph node of `place.layer`; `field` draws a receptive field on the picture beside the level
+ *   colour: typeof colour, signal: AbortSignal, field: (node: string | null, y?: number, x?: number) => void, came: Place}} Context
+ *   `node` is the graph node of `place.layer`; `came` the place shown before; `field` draws a receptive field on the picture beside the level
  */
 
 /** Level of one number, by what its layer does; others show their maps. @type {Record<string, string>} */
@@ -74,7 +74,7 @@ async function render() {
     }
     const node = graph.nodes.find((n) => n.id === place.layer);
     if (place.layer && !node) throw new Error(`no layer '${place.layer}' in ${name}; Escape shows the layers that there are`);
-    const here = /** @type {Context['place']} */ (place), given = { api: ask, graph, node, place: here, go, announce, colour, signal };
+    const here = /** @type {Context['place']} */ (place), given = { api: ask, graph, node, place: here, go, announce, colour, signal, came: shown };
     const now = context = { ...given, field: rail(given).field };
     header(now, models);
     trail(now);
@@ -114,7 +114,7 @@ function swap(host) {
   }
   if (old && old.className !== host.className) scrollTo({ top: 0 });
   main.querySelector(':focus-visible')?.scrollIntoView({ block: 'nearest' });
-  shown = place;
+  shown = { ...(place.layer === shown.layer && place.c === shown.c ? shown : {}), ...place };
   document.title = [...document.querySelectorAll('#trail li')].map((li) => li.textContent).reverse().join(' · ') + ' · convscope';
 }
 
@@ -129,11 +129,20 @@ function up() {
 
 addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector('dialog[open]')) return;
-  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  const target = /** @type {HTMLElement} */ (event.target), typing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+  if (document.activeElement === document.body && /^(Arrow|Enter)/.test(event.key)) { // nobody is anywhere yet
+    const start = entry();
+    start.focus();
+    if (document.activeElement !== start) return;
+    start.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, bubbles: true, cancelable: true }));
+    event.preventDefault();
+    return;
+  }
   if (event.key === 'Escape') {
     if (typing) entry().focus();
     else up();
   } else if (typing) return;
+  else if (event.key === 'Enter' && !target.closest('a, button')) /** @type {any} */ (main.querySelector('.way, .ways [tabindex="0"]'))?.click();
   else if (event.key === '?') help();
   else if (event.key === 'd') go({ digits: digits.all ? undefined : 'all' }, { replace: true });
   else if (event.key === 'g' && context && !walk) open(context);

@@ -77,7 +77,7 @@ export function trail({ place, node, go, graph }) {
 /** The keys, on one card. */
 export function help() {
   const keys = [['← ↑ → ↓', 'move through channels, pixels, rows'], ['Enter', 'one level down'], ['Escape', 'one level up'], ['Tab', 'to the next part of the page'],
-    ['d', 'every digit, or a few'], ['g', 'choose a picture'], ['p', 'pin the channel in focus'], ['?', 'this card']];
+    ['d', 'every digit, or a few'], ['g', 'choose a picture'], ['p', 'in a layer: pin the channel in focus'], ['?', 'this card']];
   dialogue('Keys', h('dl.keys', {}, keys.map(([k, what]) => h('div', {}, h('dt', {}, h('kbd', {}, k)), h('dd', {}, what)))));
 }
 

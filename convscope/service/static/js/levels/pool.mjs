@@ -28,7 +28,7 @@ export async function show(host, context) {
     cell: (td, r, k) => { if (r * columns + k === winner) td.classList.add('winner'); },
   });
   const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at ${best.y}, ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
-    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}.`];
+    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}. The furthest from zero stands at ${most.y}, ${most.x}.`];
   host.append(
     beside(hero({ value: output.data[index], ...cell }, id, name), still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
       moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after')),
