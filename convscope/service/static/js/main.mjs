@@ -1,7 +1,7 @@
 /** The address in, the level that it names out: holds model, picture and place, swaps levels, minds the keyboard. */
 
-import { api, key, models as served, ServerError } from './api.mjs';
-import * as colour from './colour.mjs';
+import { api, key, models as served, ServerError, silence } from './api.mjs';
+import { onTheme } from './colour.mjs';
 import { compare } from './compare.mjs';
 import { byId, h } from './dom.mjs';
 import { digits } from './format.mjs';
@@ -15,8 +15,8 @@ import { walk } from './walk.mjs';
 /**
  * @typedef {import('./place.mjs').Place} Place
  * @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, node: any, place: Place & {model: string, img: string},
- *   go: (change: Partial<Place>, options?: {replace?: boolean}) => void, announce: (text: string) => void,
- *   colour: typeof colour, signal: AbortSignal, field: (node: string | null, y?: number, x?: number) => void, came: Place}} Context
+ *   go: (change: Partial<Place>, options?: {replace?: boolean}) => void, announce: (text: string, seen?: boolean) => void,
+ *   signal: AbortSignal, field: (node: string | null, y?: number, x?: number) => void, came: Place}} Context
  *   `node` is the graph node of `place.layer`; `came` the place shown before; `field` draws a receptive field on the picture beside the level
  */
 
@@ -36,22 +36,33 @@ let running = new AbortController();
 let context = null;
 /** The place that the level on the page shows. @type {Place} */
 let shown = {};
+let moment = 0;
 
-const announce = (text) => { live.textContent = text; };
+/** @param {string} text @param {boolean} [seen] for a moment, not only heard */
+function announce(text, seen = false) {
+  live.textContent = text;
+  live.classList.toggle('unseen', !seen);
+  clearTimeout(moment);
+  moment = window.setTimeout(() => live.classList.add('unseen'), 8000);
+}
 
 /** @param {Partial<Place>} change @param {{replace?: boolean}} [options] */
 function go(change, { replace = false } = {}) {
   const next = changed(place, change);
   if (link(next) === link(place)) return;
+  visit(next, replace ? 'replaceState' : 'pushState');
+}
+
+/** @param {Place} next @param {'replaceState' | 'pushState'} [how] */
+function visit(next, how = 'pushState') {
   place = next;
-  history[replace ? 'replaceState' : 'pushState'](null, '', link(place));
+  history[how](null, '', link(place));
   render();
 }
 
 /** The module that shows a place. @param {string} level @param {any} node @param {any} graph */
 function moduleOf(level, node, graph) {
-  if (!node) return level;
-  if (level === 'backward' || level === 'heatmap') return level;
+  if (!node || level === 'backward' || level === 'heatmap') return level;
   if (node.kind === 'linear' && node.id === graph.nodes.at(-1).id) return 'head';
   if (node.shape.length === 1 && level === 'channel') return PIXEL[node.kind] ?? 'layer';
   return level === 'pixel' ? PIXEL[node.kind] ?? 'channel' : level;
@@ -64,7 +75,12 @@ async function render() {
   digits.all = place.digits === 'all';
   try {
     const { models } = await served();
-    const name = models.some((m) => m.name === place.model) ? place.model ?? '' : models[0].name;
+    const name = place.model ?? models[0].name;
+    if (!models.some((m) => m.name === name)) {
+      header(/** @type {any} */ ({ place: {}, go }), models);
+      for (const id of ['trail', 'rail']) byId(id).replaceChildren();
+      throw new ServerError(`this server has no model '${name}'; it has ${models.map((m) => m.name).join(', ')}`);
+    }
     const ask = api(name, place.edits, signal);
     const graph = await ask.graph();
     if (signal.aborted) return;
@@ -73,13 +89,13 @@ async function render() {
       history.replaceState(null, '', link(place));
     }
     const node = graph.nodes.find((n) => n.id === place.layer);
-    if (place.layer && !node) throw new Error(`no layer '${place.layer}' in ${name}; Escape shows the layers that there are`);
-    const here = /** @type {Context['place']} */ (place), given = { api: ask, graph, node, place: here, go, announce, colour, signal, came: shown };
+    const here = /** @type {Context['place']} */ (place), given = { api: ask, graph, node, place: here, go, announce, signal, came: shown };
     const now = context = { ...given, field: rail(given).field };
     header(now, models);
     trail(now);
+    if (place.layer && !node) throw new ServerError(`no layer '${place.layer}' in ${name}; the network, above, shows those that it has`);
     const level = moduleOf(levelOf(place), node, graph);
-    const { show } = await import(`./levels/${level}.mjs`);
+    const { show } = await import(`./levels/${level}.mjs`).catch(silence);
     const host = h(`section.level.level-${level}`);
     await show(host, now);
     await compare(host, now);
@@ -88,8 +104,8 @@ async function render() {
     if (!signal.aborted) swap(host);
   } catch (problem) {
     if (signal.aborted) return;
-    const known = problem instanceof ServerError || problem instanceof Error;
-    swap(h('section.level', {}, h('p.problem', { role: 'alert', tabindex: -1 }, known ? /** @type {Error} */ (problem).message : String(problem))));
+    const { message, silent } = /** @type {ServerError} */ (problem);
+    swap(h('section.level', {}, h('p.problem', { role: 'alert', tabindex: -1 }, message), silent && h('p', {}, h('button.button.way', { type: 'button', onclick: render }, 'Go on'))));
     if (!(problem instanceof ServerError)) console.error(problem);
   }
 }
@@ -121,21 +137,16 @@ function swap(host) {
 /** Up one level. */
 function up() {
   if (!place.layer && !place.level) return;
-  const next = above(place, context?.node?.shape.length === 1);
-  place = parse(link(next));
-  history.pushState(null, '', link(place));
-  render();
+  visit(above(place, context?.node?.shape.length === 1));
 }
 
 addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector('dialog[open]')) return;
   const target = /** @type {HTMLElement} */ (event.target), typing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
   if (document.activeElement === document.body && /^(Arrow|Enter)/.test(event.key)) { // nobody is anywhere yet
-    const start = entry();
-    start.focus();
-    if (document.activeElement !== start) return;
-    start.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, bubbles: true, cancelable: true }));
+    entry().focus();
     event.preventDefault();
+    if (document.activeElement !== target) document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, bubbles: true, cancelable: true }));
     return;
   }
   if (event.key === 'Escape') {
@@ -154,7 +165,7 @@ addEventListener('keydown', (event) => {
   entry().focus();
 };
 addEventListener('popstate', () => { place = parse(location.hash); render(); });
-colour.onTheme(render);
+onTheme(render);
 listen(() => context);
 key.ask = askKey;
 render();

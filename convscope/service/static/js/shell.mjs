@@ -1,7 +1,7 @@
 /** The place in, the page's frame out: header with the choice of model, the way down, help, the question for a key. */
 
 import { byId, h, swapChildren } from './dom.mjs';
-import { levelOf, link } from './place.mjs';
+import { levelOf, link, TOP } from './place.mjs';
 import { save, walk } from './walk.mjs';
 
 /** @typedef {import('./main.mjs').Context} Context */
@@ -34,16 +34,16 @@ export function header(context, models) {
   swapChildren(top,
     h('a.wordmark', { href: link({ model: place.model, img: place.img }), onclick: (event) => {
       event.preventDefault();
-      go({ layer: undefined, level: undefined, c: undefined, y: undefined, x: undefined });
+      go({ ...TOP, model: place.model });
     } }, h('img', { src: '/static/icon.svg', alt: '', width: 20, height: 20 }), 'convscope'),
     h('p.motto', {}, 'one number, all the way down'),
     h('nav.tools', { 'aria-label': 'Page' },
       h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (e) => go({
-        model: e.target.value, layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined, edits: undefined, target: undefined, img: undefined,
-      }) }, models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
+        ...TOP, model: e.target.value, edits: undefined, target: undefined, img: undefined,
+      }) }, !place.model && h('option', {}, 'choose a model'), models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
       models.length > 1 && !walk ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (e) => go({ compare: e.target.value || undefined }, { replace: true }) },
         h('option', { value: '' }, 'compare with…'), models.filter((m) => m.name !== place.model).map((m) => h('option', { value: m.name, selected: m.name === place.compare }, m.name)))) : null,
-      walk ? null : h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
+      walk || !place.model ? null : h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
         onclick: () => save(current).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message))) }, 'export'),
       h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
         onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'all digits'),
@@ -54,23 +54,22 @@ export function header(context, models) {
 export function trail({ place, node, go, graph }) {
   const level = levelOf(place), flat = node?.shape.length === 1;
   /** @type {[string, Partial<import('./place.mjs').Place>][]} */
-  const steps = [[graph.name, { layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined }]];
+  const steps = [[graph.name, TOP]];
   if (level === 'heatmap') steps.push(['heatmap', { level: 'heatmap' }]);
-  else if (node) steps.push([node.id, { c: undefined, y: undefined, x: undefined, level: undefined }]);
+  else if (place.layer) steps.push([place.layer, { ...TOP, layer: place.layer }]);
   if (node && place.c !== undefined) steps.push([flat ? `number ${place.c}` : `channel ${place.c}`, { y: undefined, x: undefined, level: undefined }]);
   if (node && place.y !== undefined && place.x !== undefined && !flat) steps.push([`${place.y}, ${place.x}`, { level: undefined }]);
   if (level === 'backward') steps.push(['backward', {}]);
   const view = (text, change, on) =>
     h('button.quiet-button', { type: 'button', id: `view-${text}`, 'aria-pressed': String(on), onclick: () => go(change) }, text);
-  const clear = { c: undefined, y: undefined, x: undefined };
   swapChildren(byId('trail'),
     h('ol', {}, steps.map(([text, change], i) => h('li', {}, i < steps.length - 1
       ? h('a', { href: link({ ...place, ...change }), onclick: (e) => { e.preventDefault(); go(change); } }, text)
       : h('span', { 'aria-current': 'page' }, text)))),
     h('.views', {},
-      view('network', { ...clear, layer: undefined, level: undefined }, level === 'graph'),
-      view('head', { ...clear, layer: graph.nodes.at(-1)?.id, level: undefined }, node?.id === graph.nodes.at(-1)?.id && level !== 'backward'),
-      view('heatmap', { ...clear, layer: undefined, level: 'heatmap' }, level === 'heatmap'),
+      view('network', TOP, level === 'graph'),
+      view('head', { ...TOP, layer: graph.nodes.at(-1)?.id }, node?.id === graph.nodes.at(-1)?.id && level !== 'backward'),
+      view('heatmap', { ...TOP, level: 'heatmap' }, level === 'heatmap'),
       node && node.kind !== 'input' && place.c !== undefined && view('backward', { level: level === 'backward' ? undefined : 'backward', ...(flat ? {} : { y: place.y ?? 0, x: place.x ?? 0 }) }, level === 'backward')));
 }
 

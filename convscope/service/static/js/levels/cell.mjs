@@ -82,7 +82,7 @@ export function origin({ graph, node, go }) {
 }
 
 /** @param {any} map @param {any} caption */
-export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('figcaption', {}, caption));
+export const figure = (map, caption) => h('figure.side', {}, map, h('figcaption', {}, caption));
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));

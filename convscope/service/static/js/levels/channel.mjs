@@ -7,7 +7,7 @@ import { list, MOST, set } from '../edits.mjs';
 import { exact32, num } from '../format.mjs';
 import { mapGrid, rove } from '../grid.mjs';
 import { legend, panel } from '../parts.mjs';
-import { check } from './cell.mjs';
+import { check, still } from './cell.mjs';
 import { heading } from './layer.mjs';
 import { siblings } from './locator.mjs';
 
@@ -43,20 +43,13 @@ export async function show(host, context) {
       h('figure.main-map', {}, map, said, legend(scale)),
       h('.beside', {},
         node.kind === 'conv' ? await kernel(context, inputs[0], output, map, scale) : null,
-        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', h('.maps', {}, same.map(({ tensor, id }, i) => [i ? h('span.op', {}, '+') : null, before(id, tensor, c)]))) : null,
+        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', h('.maps', {}, same.map(({ tensor, id }, i) => [i ? h('span.op', {}, '+') : null, still(tensor, c, id)]))) : null,
         node.kind === 'input' ? h('p.note', {}, `Mean ${num(graph.mean[c])} and deviation ${num(graph.std[c])} of the training pictures bring the bytes to this scale.`) : null)));
   reading(row, column, data[row * width + column]);
 }
 
 /** A convolution's weight and bias, null where there is none. @param {Context} context */
 const parameters = ({ api, node }) => Promise.all(['weight', 'bias'].map((name) => node.kind === 'conv' && node.tensors[name] ? api.tensor(node.id, name) : null));
-
-/** A small map of an input. @param {string} id @param {import('../api.mjs').Tensor} tensor @param {number} c */
-function before(id, { shape: [, height, width], data }, c) {
-  const canvas = h('canvas.pixels.small-map', { 'aria-hidden': 'true', style: { '--ratio': width / height } }), start = c * height * width;
-  paint(canvas, data, height, width, scaleOf(data, start, start + height * width), start);
-  return h('figure', {}, canvas, h('figcaption', {}, id));
-}
 
 /** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {any} map @param {number} scale */
 async function kernel(context, input, output, map, scale) {

@@ -4,7 +4,7 @@ import { linearCell } from '../arithmetic.mjs';
 import { css, ink, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
-import { hero, panel } from '../parts.mjs';
+import { hero, panel, products } from '../parts.mjs';
 import { waterfall } from '../waterfall.mjs';
 import { origin } from './cell.mjs';
 import { siblings } from './locator.mjs';
@@ -26,8 +26,7 @@ export async function show(host, context) {
   ] }));
   host.append(
     hero({ value, sum: result.sum, bound: result.bound }, `${node.id}:${o}`, h('span', {}, `${node.id}, `, siblings(context, output.shape[0]))),
-    h('p.sum', {}, `${count(terms.length)} products`, h('span.op', {}, ' sum to '), h('b', {}, num(result.sum - (result.bias ?? 0), { wide: true })),
-      result.bias === null ? h('span.op', {}, '; there is no bias') : [h('span.op', {}, result.bias < 0 ? ' − bias ' : ' + bias '), h('b', {}, num(Math.abs(result.bias))), h('span.op', {}, ' = '), h('b', {}, num(value))]),
+    products(result, value),
     panel(context, 'sum', `Summed over ${count(terms.length)} features`, waterfall({
       terms, heads: ['feature', 'value × weight'], last: result.bias === null ? null : ['bias', result.bias], words: ['feature', 'features'], label: 'terms of the sum: Enter follows one', few: 16, selected: -1, onselect: () => {}, onopen: ({ key }) => from.open(key),
     })));
