@@ -57,7 +57,7 @@ def test_drawing(reader: Reader) -> None:
     reader.go("#img=digits:0").level("graph")
     reader.page.locator("#choose").click()
     reader.page.locator("#draw").click()
-    box: Any = reader.page.locator("canvas.drawing").bounding_box()
+    box: Any = reader.page.locator(".drawing").bounding_box()
     reader.page.mouse.move(box["x"] + 140, box["y"] + 40)
     reader.page.mouse.down()
     reader.page.mouse.move(box["x"] + 140, box["y"] + 240, steps=8)

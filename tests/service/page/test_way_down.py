@@ -56,6 +56,15 @@ def test_all_the_way_down_and_up_by_keyboard(reader: Reader) -> None:
         reader.level(level)
 
 
+def test_a_click_on_its_number_pins_a_channel(reader: Reader) -> None:
+    level = reader.go("#img=digits:5&layer=stem.conv").level("layer")
+    level.locator("#channel-3 .tag").click()
+    reader.at("layer=stem.conv", "pin=3")
+    expect(level.locator(".tile").first).to_have_attribute("data-channel", "3")
+    level.locator("#channel-3 .tag").click()
+    expect(level.locator(".tile").first).to_have_attribute("data-channel", "0")
+
+
 def test_a_number_of_the_patch_leads_on_to_the_byte(reader: Reader) -> None:
     reader.go("#img=digits:5&layer=stem.conv&c=3&y=2&x=4").level("pixel")
     reader.page.locator("#patch-1-1").focus()

@@ -20,14 +20,12 @@ const LIMIT = 64 * 2 ** 20; // bytes remembered
 const memory = new Map();
 let held = 0;
 
-/** An answer of the server that says what is wrong. */
-export class ServerError extends Error {
-  /** @param {number} status @param {string} code @param {string} message */
-  constructor(status, code, message) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
+/** Something wrong that one is told of. */
+export class ServerError extends Error { silent = false; }
+
+/** No answer at all. @returns {never} */
+export function silence() {
+  throw Object.assign(new ServerError('the server does not answer; start `convscope serve` again, then go on'), { silent: true });
 }
 
 /** Asks the reader for the key; main.mjs puts its dialogue here. @type {{ask: () => Promise<string | null>}} */
@@ -42,13 +40,13 @@ let asking = null;
 async function request(path, options = {}) {
   if (walk) {
     const answer = recall(path);
-    if (!answer) throw new ServerError(404, 'not_in_walk', 'this file holds one walk; what you ask now needs the server (convscope serve)');
+    if (!answer) throw new ServerError('this file holds one walk; what you ask now needs the server (convscope serve)');
     return answer;
   }
   const stored = sessionStorage.getItem('convscope-key');
   const headers = new Headers(options.headers);
   if (stored) headers.set('X-API-Key', stored);
-  const response = await fetch(`/v1/trace${path}`, { ...options, headers });
+  const response = await fetch(`/v1/trace${path}`, { ...options, headers }).catch(silence);
   if (response.ok) return response;
   if (response.status === 401) {
     asking ??= key.ask().finally(() => { asking = null; });
@@ -59,7 +57,7 @@ async function request(path, options = {}) {
     }
   }
   const problem = (await response.json().catch(() => ({}))).error ?? {};
-  throw new ServerError(response.status, problem.code ?? '', problem.message ?? `the server answered ${response.status}`);
+  throw new ServerError(problem.message ?? `the server answered ${response.status}`);
 }
 
 /** @param {Response} response @returns {Promise<Tensor>} */
@@ -126,7 +124,7 @@ let last = null;
 export async function models() {
   const asked = request('/models').then(json).then((found) => {
     const now = found.models.map((model) => model.sha256).join(), old = weights;
-    if (!now) throw new ServerError(503, 'not_ready', 'no model is ready yet; reload in a moment');
+    if (!now) throw new ServerError('no model is ready yet; reload in a moment');
     [weights, last] = [now, found];
     if (now !== old) {
       memory.clear();

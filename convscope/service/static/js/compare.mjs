@@ -5,6 +5,7 @@ import { paint, scaleOf } from './colour.mjs';
 import { h } from './dom.mjs';
 import { exact32, num, percent } from './format.mjs';
 import { mapGrid } from './grid.mjs';
+import { cellAt } from './levels/cell.mjs';
 
 /** @typedef {import('./main.mjs').Context} Context */
 
@@ -20,7 +21,8 @@ export async function verdict({ place, signal, graph: mine }) {
 }
 
 /** Add the other's numbers to a level, where it has the same layer. @param {HTMLElement} host @param {Context} context */
-export async function compare(host, { place, graph, node, signal }) {
+export async function compare(host, context) {
+  const { place, graph, node, signal } = context;
   if (!place.compare || place.compare === graph.name || !node || place.level) return;
   const name = place.compare, other = api(name, '', signal);
   const theirs = await other.graph(), twin = theirs.nodes.find((n) => n.id === node.id);
@@ -32,7 +34,7 @@ export async function compare(host, { place, graph, node, signal }) {
   const { data, shape } = await other.output(place.img, node.id);
   const proof = host.querySelector('#focus .proof'), cell = host.querySelector('#focus')?.getAttribute('data-cell');
   if (proof && cell?.startsWith(`${node.id}:`)) {
-    const at = cell.slice(node.id.length + 1).split(',').map(Number).reduce((offset, position, axis) => offset * shape[axis] + position, 0);
+    const at = cellAt(context).index;
     proof.append(h('div', { id: 'compared-value', 'data-value': data[at] }, h('dt', {}, name), h('dd', {}, exact32(data[at]).replace('-', '−'))));
     return;
   }

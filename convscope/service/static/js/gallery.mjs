@@ -1,7 +1,7 @@
 /** The choice of a picture: from the data set, from a file, the clipboard, a drag, a drawing or the camera. */
 
 import { camera } from './camera.mjs';
-import { h, swapChildren } from './dom.mjs';
+import { byId, h, swapChildren } from './dom.mjs';
 import { drawing } from './drawing.mjs';
 import { percent } from './format.mjs';
 import { rove } from './grid.mjs';
@@ -34,7 +34,10 @@ export function open(context) {
   const tried = (work) => work.catch((error) => { problem.hidden = false; problem.textContent = error.message; });
   const file = h('input.unseen', { type: 'file', accept: 'image/*', id: 'file', tabindex: -1, 'aria-hidden': 'true', onchange: () => file.files?.[0] && tried(send(context, file.files[0])) });
   const own = h('.own', {}, h('button.button', { id: 'upload', type: 'button', onclick: () => file.click() }, 'Open a file'), file,
-    h('button.button', { id: 'draw', type: 'button', onclick: () => side.replaceChildren(drawing(graph, (blob) => tried(send(context, blob)))) }, 'Draw'),
+    h('button.button', { id: 'draw', type: 'button', onclick: () => {
+      side.replaceChildren(drawing((blob) => tried(send(context, blob))));
+      byId('pen').focus();
+    } }, 'Draw'),
     h('button.button', { id: 'camera', type: 'button', onclick: () => tried(camera(side, box, (blob) => tried(send(context, blob)))) }, 'Camera'),
     h('span.quiet', {}, 'or paste one, or drag one here'));
   const side = h('.aside');
@@ -46,7 +49,7 @@ export function open(context) {
       source = graph.sources.find((s) => s.name === name) ?? source; page = 0; fill();
     }) : '', source && source.labelled !== false ? h('label.check', {}, h('input', { type: 'checkbox', id: 'mistakes', checked: mistakes, onchange: (e) => { mistakes = e.target.checked; page = 0; fill(); } }), 'only what the network mistakes') : '');
     if (!source) return;
-    box.querySelector('.shelf')?.setAttribute('aria-busy', 'true');
+    shelf.setAttribute('aria-busy', 'true');
     const { total, pictures, complete } = await api.pictures({ source: source.name, start: page * PAGE, count: PAGE, mistakes });
     if (turn !== asked || !box.open) return;
     const cells = pictures.map((p) => {
@@ -58,20 +61,20 @@ export function open(context) {
         img, h('span', {}, wrong ? `${p.label} ≠ ${p.predicted}` : p.predicted));
     });
     const row = h('.row', { role: 'row' }, cells);
-    const fresh = h('.shelf', { role: 'grid', 'aria-label': `Pictures of ${source.name}` }, row);
-    rove(fresh, { cells: () => cells, start: Math.max(0, pictures.findIndex((p) => p.ref === place.img)), onopen: (cell) => {
+    rove(row, { cells: () => cells, start: Math.max(0, pictures.findIndex((p) => p.ref === place.img)), onopen: (cell) => {
       box.close();
       context.go({ img: cell.dataset.ref, from: undefined });
     } });
-    box.querySelector('.shelf')?.replaceWith(fresh);
+    shelf.removeAttribute('aria-busy');
+    swapChildren(shelf, row);
     const last = Math.max(0, Math.ceil(total / PAGE) - 1);
     if (complete === false && pictures.length < PAGE) setTimeout(() => box.open && turn === asked && tried(fill()), 100); // the server looks on
     const leaf = (to) => { page = Math.max(0, Math.min(last, to)); fill(); };
-    pages.replaceChildren(h('button.quiet-button', { id: 'page-before', type: 'button', disabled: page === 0, onclick: () => leaf(page - 1) }, '‹ before'),
+    swapChildren(pages, h('button.quiet-button', { id: 'page-before', type: 'button', 'aria-disabled': page === 0 && 'true', onclick: () => leaf(page - 1) }, '‹ before'),
       h('span.quiet', {}, total ? `${page * PAGE + 1}–${Math.min(total, (page + 1) * PAGE)} of ${total}${complete === false ? ' so far' : ''}` : complete === false ? 'none yet' : 'none here'),
-      h('button.quiet-button', { id: 'page-after', type: 'button', disabled: page >= last, onclick: () => leaf(page + 1) }, 'more ›'));
+      h('button.quiet-button', { id: 'page-after', type: 'button', 'aria-disabled': page >= last && 'true', onclick: () => leaf(page + 1) }, 'more ›'));
   };
-  tried(fill().then(() => /** @type {HTMLElement | null} */ (box.querySelector('.shelf [tabindex="0"]'))?.focus()));
+  tried(fill().then(() => shelf.querySelector('[tabindex="0"]')?.focus()));
 }
 
 /** A picture pasted or dropped anywhere on the page is sent. @param {() => Needs | null} current */

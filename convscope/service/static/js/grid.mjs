@@ -4,7 +4,7 @@ import { css, ink, paint, scaleOf } from './colour.mjs';
 import { h } from './dom.mjs';
 import { num } from './format.mjs';
 
-const MOVES = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] });
+export const MOVES = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] });
 
 /**
  * Make existing cells one tab stop. For tables (by row and column) and for wrapping rows of tiles (by where they lie).
@@ -12,14 +12,12 @@ const MOVES = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [-1, 0
  * @param {{cells: () => HTMLElement[], onmove?: (cell: any, index: number) => void, onopen?: (cell: any, index: number) => void, start?: number}} options
  */
 export function rove(container, { cells, onmove, onopen, start = 0 }) {
-  /** @param {HTMLElement} cell @param {boolean} focus */
-  const make = (cell, focus) => {
-    for (const other of container.querySelectorAll('[tabindex="0"]')) other.setAttribute('tabindex', '-1');
-    cell.setAttribute('tabindex', '0');
-    if (focus) cell.focus();
-  };
-  const all = cells();
-  all.forEach((cell, i) => cell.setAttribute('tabindex', i === start ? '0' : '-1'));
+  const stop = (at) => cells().forEach((cell, i) => cell.setAttribute('tabindex', i === at ? '0' : '-1'));
+  stop(start);
+  container.addEventListener('focusin', (event) => {
+    const at = cells().indexOf(/** @type {HTMLElement} */ (event.target));
+    if (at >= 0) stop(at);
+  });
   container.addEventListener('keydown', (event) => {
     const list = cells();
     const now = list.indexOf(/** @type {HTMLElement} */ (/** @type {HTMLElement} */ (event.target).closest('[tabindex]')));
@@ -48,14 +46,13 @@ export function rove(container, { cells, onmove, onopen, start = 0 }) {
     } else return;
     event.preventDefault();
     if (!list[next]) return;
-    make(list[next], true);
+    list[next].focus();
     onmove?.(list[next], next);
   });
   container.addEventListener('click', (event) => {
     const cell = /** @type {HTMLElement} */ (event.target).closest('[tabindex]');
     const i = cells().indexOf(/** @type {HTMLElement} */ (cell));
     if (i < 0) return;
-    make(/** @type {HTMLElement} */ (cell), false);
     onmove?.(cell, i);
     onopen?.(cell, i);
   });
@@ -75,7 +72,7 @@ export function mapGrid(options) {
   let data = options.data, scale = options.scale ?? scaleOf(data, start, start + height * width);
   let [y, x] = options.at ?? [0, 0];
   const canvas = h('canvas.pixels', { 'aria-hidden': 'true' });
-  const cell = h('.live', { id, role: 'gridcell', tabindex: 0, 'data-start': true });
+  const cell = h('.live', { id, role: 'gridcell', tabindex: 0 });
   const side = options.size ?? 448;
   const box = h('.map', {
     role: 'grid', 'aria-label': label, 'aria-rowcount': height, 'aria-colcount': width,

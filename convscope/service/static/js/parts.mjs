@@ -2,7 +2,7 @@
 
 import { css } from './colour.mjs';
 import { h } from './dom.mjs';
-import { exact32, num, power } from './format.mjs';
+import { count, exact32, num, power } from './format.mjs';
 
 /**
  * The cell in focus: the model's number, large, and beside it the browser's own sum with difference and bound.
@@ -14,15 +14,14 @@ export function hero({ value, sum, bound }, cell, name) {
   return h('.hero', { id: 'focus', 'data-value': value, 'data-sum': sum, 'data-bound': bound, 'data-cell': cell },
     h('p.eyebrow', {}, name),
     h('p.number', { title: exact32(value) }, num(value, { places: 5 })),
-    h('dl.proof', {},
-      h('div', {}, h('dt', {}, 'the model, float32'), h('dd', {}, exact32(value).replace('-', '−'))),
-      h('div', {}, h('dt', {}, 'summed again here, float64'), h('dd', {}, String(sum).replace('-', '−'))),
-      h('div', {}, h('dt', {}, 'difference'), h('dd', {}, power(off), h(holds ? 'span.holds' : 'span.breaks', {},
-        holds ? ` ✓ within ${power(bound)}` : ` ✗ beyond ${power(bound)}`)))));
+    facts([
+      ['the model, float32', exact32(value).replace('-', '−')], ['summed again here, float64', String(sum).replace('-', '−')],
+      ['difference', [power(off), h(holds ? 'span.holds' : 'span.breaks', {}, holds ? ` ✓ within ${power(bound)}` : ` ✗ beyond ${power(bound)}`)]],
+    ], 'proof'));
 }
 
-/** @param {any[][]} rows each a name and a value */
-export const facts = (rows) => h('dl.facts', {}, rows.map(([k, v]) => h('div', {}, h('dt', {}, k), h('dd', {}, v))));
+/** @param {any[][]} rows each a name and a value @param {string} [look] */
+export const facts = (rows, look = 'facts') => h(`dl.${look}`, {}, rows.map(([k, v]) => h('div', {}, h('dt', {}, k), h('dd', {}, v))));
 
 /** The signed scale with its ends. @param {number} scale @param {string} [what] */
 export function legend(scale, what = '') {
@@ -52,3 +51,12 @@ export const chips = (label, choices, chosen, pick) => h('.chips', { role: 'grou
  * as a term
  */
 export const sumLine = (...parts) => h('p.sum', {}, parts.map((part) => typeof part === 'number' ? h('span.term', {}, num(part)) : typeof part === 'string' ? h('span.op', {}, part) : part));
+
+/** One of many choices. @param {string} label @param {any} chosen @param {any[][]} options value and text @param {(value: string) => void} pick */
+export const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
+  h('select', { id: `choose-${label.split(' ')[0]}`, onchange: (event) => pick(event.target.value) },
+    options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));
+
+/** How a number with a bias comes about. @param {{terms: any[], sum: number, bias: number | null}} result @param {number} value the model's */
+export const products = ({ terms, sum, bias }, value) => h('p.sum', {}, `${count(terms.length)} products`, h('span.op', {}, ' sum to '), h('b', {}, num(sum - (bias ?? 0), { wide: true })),
+  bias === null ? h('span.op', {}, '; there is no bias') : [h('span.op', {}, bias < 0 ? ' − bias ' : ' + bias '), h('b', {}, num(Math.abs(bias))), h('span.op', {}, ' = '), h('b', {}, num(value))]);

@@ -9,6 +9,9 @@
 const WORDS = ['model', 'img', 'layer', 'level', 'method', 'mode', 'mates', 'edits', 'compare', 'digits', 'hide', 'sort', 'pin'];
 const NUMBERS = ['c', 'y', 'x', 'target', 'from'];
 
+/** The change to the network itself. @type {Partial<Place>} */
+export const TOP = { layer: undefined, c: undefined, y: undefined, x: undefined, level: undefined };
+
 /** @param {string} hash @returns {Place} */
 export function parse(hash) {
   /** @type {Record<string, string | number>} */

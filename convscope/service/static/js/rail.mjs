@@ -9,6 +9,7 @@ import { walk } from './walk.mjs';
 
 /** @typedef {import('./api.mjs').Graph} Graph */
 
+const NEXT = 'next mistake ›';
 let drawn = '';
 
 /**
@@ -19,11 +20,11 @@ export function rail(context) {
   const { api, graph, place } = context;
   const aside = byId('rail');
   const state = [graph.sha256, place.img, place.edits, place.compare, place.target].join(' ');
-  if (drawn !== state) {
+  if (drawn !== state || !aside.firstChild) {
     drawn = state;
     draw(aside, context).catch((problem) => {
       drawn = '';
-      if (!context.signal.aborted) aside.replaceChildren(h('p.problem', { role: 'alert' }, problem.message), chooser(context));
+      if (!context.signal.aborted) swapChildren(aside, h('p.problem', { role: 'alert' }, problem.message), chooser(context));
     });
   }
   let wanted = '';
@@ -45,7 +46,7 @@ const chooser = (context) => h('button.button', { id: 'choose', type: 'button', 
 
 /** @param {HTMLElement} aside @param {any} context */
 async function draw(aside, context) {
-  const { api, graph, place, go, signal } = context;
+  const { api, graph, place, go, signal, announce } = context;
   const [url, run] = await Promise.all([api.picture(place.img), api.run(place.img)]);
   if (signal.aborted) { drawn = ''; return; }
   const [, height, width] = graph.input_shape;
@@ -55,11 +56,17 @@ async function draw(aside, context) {
   const order = run.probabilities.map((p, i) => [p, i]).sort((a, b) => b[0] - a[0]).slice(0, 5);
   const wrong = run.true !== null && run.true !== graph.classes[run.index];
   const mistakes = h('button.quiet-button', { id: 'next-mistake', type: 'button', onclick: async () => {
-    mistakes.textContent = 'looking…';
-    const ref = await nextMistake(api, place.img, (found) => { mistakes.textContent = `looking… ${found} so far`; });
-    if (ref && ref !== place.img) go({ img: ref });
-    else mistakes.textContent = 'no other mistake';
-  } }, 'next mistake ›');
+    const say = (text) => { mistakes.textContent = text; };
+    say('looking…');
+    try {
+      const ref = await nextMistake(api, place.img, (found) => say(`looking… ${found} so far`));
+      if (ref && ref !== place.img) go({ img: ref });
+      else say('no other mistake');
+    } catch (problem) {
+      say(NEXT);
+      announce(/** @type {Error} */ (problem).message, true);
+    }
+  } }, NEXT);
   const other = h('div');
   if (place.compare && place.compare !== graph.name) verdict(context).then((said) => other.replaceWith(said), (problem) => other.replaceWith(problem.message));
   swapChildren(aside,

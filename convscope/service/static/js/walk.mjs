@@ -17,14 +17,14 @@ export function recall(path) {
 
 /** Save this place and what lies around it as one file. @param {import('./main.mjs').Context} context */
 export async function save({ api, graph, node, place, announce }) {
-  announce('packing the walk');
+  announce('packing the walk…', true);
   const after = node ? graph.nodes.filter((n) => n.inputs.includes(node.id)).map((n) => n.id) : [];
   const nodes = new Set([node?.id, ...node?.inputs ?? [], ...after, graph.nodes.at(-1)?.id].filter(Boolean));
   const file = await api.exported({
     img: place.img, nodes: [...nodes], target: place.target, methods: place.method ? [place.method] : undefined, mates: place.mates, edits: place.edits, place: location.hash.slice(1),
   });
-  const url = URL.createObjectURL(file);
-  h('a', { href: url, download: `convscope-${graph.name}-${place.img.replace(/\W/g, '-')}.html` }).click();
+  const url = URL.createObjectURL(file), name = `convscope-${graph.name}-${place.img.replace(/\W/g, '-')}.html`;
+  h('a', { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  announce('the walk is saved');
+  announce(`saved ${name}, ${(file.size / 1e6).toFixed(1)} MB`, true);
 }

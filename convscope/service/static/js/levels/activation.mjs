@@ -4,21 +4,21 @@ import { activationCell, derivative } from '../arithmetic.mjs';
 import { svg } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { facts, hero, panel } from '../parts.mjs';
-import { beside, cellAt, moving } from './cell.mjs';
+import { beside, cellAt, follow, moving } from './cell.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
   const { api, node, place } = context;
   const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
-  const { index, id, name } = cellAt(context);
+  const { cell: at, index, id, name } = cellAt(context);
   const x = input.data[index];
   const cell = activationCell(x, node.settings);
   const slope = derivative(x, node.settings).sum;
   host.append(
     beside(hero({ value: output.data[index], ...cell }, id, name), moving(context, input, 'x', 'before'), '→', moving(context, output, 'y', 'after')),
     panel(context, 'curve', RULES[node.settings.function], curve(node.settings, x, cell.sum),
-      facts([['in', num(x)], ['out', num(cell.sum, { wide: true })], ['slope here: what of a gradient passes back', num(slope, { wide: true })]])));
+      facts([['in', num(x)], ['out', num(cell.sum, { wide: true })], ['slope here: what of a gradient passes back', num(slope, { wide: true })]]), follow(context, node.inputs[0], at)));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
 }
 

@@ -5,7 +5,7 @@ import { scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
-import { hero, panel } from '../parts.mjs';
+import { choice, hero, panel } from '../parts.mjs';
 import { beside, cellAt, check, moving, row, still, titleOf } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
@@ -24,8 +24,7 @@ export async function show(host, context) {
   const bound = arriving.reduce((all, part) => all + (part.found?.bound ?? NaN), 0) + (arriving.length > 1 ? arriving.length * 2 ** -24 * arriving.reduce((all, part) => all + Math.abs(part.found?.sum ?? 0), 0) : 0);
   host.append(
     beside(hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`), moving(context, gradient, 'gradient', `the gradient of ${node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'}`)),
-    h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (event) => go({ target: Number(event.target.value) }, { replace: true }) },
-      graph.classes.map((text, k) => h('option', { value: k, selected: k === target }, text)))),
+    choice('class', target, graph.classes.map((text, k) => [k, text]), (to) => go({ target: Number(to) }, { replace: true })),
     panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
     ...await shares(context, gradient, target));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
@@ -70,8 +69,7 @@ async function shares(context, gradient, target) {
   const outside = (r, c) => terms[r * cols + c].padded;
   const all = Array.from(whole.data.subarray(start, start + rows * cols));
   const checks = (td, u, v, value) => check(td, `${node.id}.weight:${o},${k},${u},${v}`, value, weightGradient(input, gradient, node.settings, weight.shape, [o, k, u, v]));
-  const choose = h('label.choice', {}, h('span.quiet', {}, 'input channel'), h('select', { id: 'choose-input', onchange: (event) => go({ from: Number(event.target.value) }, { replace: true }) },
-    Array.from({ length: inside }, (_, n) => h('option', { value: n, selected: n === k }, n))));
+  const choose = choice('input channel', k, Array.from({ length: inside }, (_, n) => [n, n]), (to) => go({ from: Number(to) }, { replace: true }));
   const last = terms[terms.length - 1];
   const frame = { top: Math.max(0, terms[0].y), left: Math.max(0, terms[0].x), bottom: Math.min(input.shape[1], last.y + 1), right: Math.min(input.shape[2], last.x + 1) };
   const [, high, wide] = node.shape;

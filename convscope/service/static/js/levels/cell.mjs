@@ -42,7 +42,7 @@ export function moving(context, { shape, data }, id, caption, options = {}) {
     context.announce(`${id}, row ${y}, column ${x}: ${num(data[start + y * width + x])}`);
     context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
   };
-  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
+  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, ...options }), caption);
 }
 
 /**
@@ -63,8 +63,26 @@ export function still({ shape, data }, c, caption, frame) {
   return figure(box, caption);
 }
 
+/** The way on down; Enter on the level's grid takes it too. @param {Context} context @param {string} layer @param {number[]} cell */
+export const follow = ({ go }, layer, [c, y, x]) => h('button.button.way', {
+  id: 'source', type: 'button', onclick: () => go({ layer, c, y, x, level: undefined, mode: undefined }),
+}, `Follow ${titleOf(y === undefined ? [c] : [c, y, x])} down to ${layer}`);
+
+/** Where a feature comes from, through flattening and dropout: its name there, and a way down. @param {Context} context */
+export function origin({ graph, node, go }) {
+  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]) ?? n;
+  let source = before(node);
+  while (['flatten', 'dropout'].includes(source.kind)) source = before(source);
+  const [, height = 1, width = 1] = source.shape;
+  const cellOf = (n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
+  return {
+    name: (n) => source.shape.length === 3 && height * width === 1 ? `channel ${n}` : titleOf(cellOf(n)),
+    open: (n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
+  };
+}
+
 /** @param {any} map @param {any} caption */
-export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('figcaption', {}, caption));
+export const figure = (map, caption) => h('figure.side', {}, map, h('figcaption', {}, caption));
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));

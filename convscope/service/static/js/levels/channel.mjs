@@ -7,7 +7,7 @@ import { list, MOST, set } from '../edits.mjs';
 import { exact32, num } from '../format.mjs';
 import { mapGrid, rove } from '../grid.mjs';
 import { legend, panel } from '../parts.mjs';
-import { check } from './cell.mjs';
+import { check, still } from './cell.mjs';
 import { heading } from './layer.mjs';
 import { siblings } from './locator.mjs';
 
@@ -15,7 +15,7 @@ import { siblings } from './locator.mjs';
 
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
-  const { api, node, place, go, announce, graph } = context;
+  const { api, node, place, go, announce, graph, came } = context;
   const img = place.img, c = place.c ?? 0;
   const [output, ...inputs] = await Promise.all([node.id, ...node.inputs].map((id) => api.output(img, id)));
   const [channels, height, width] = output.shape;
@@ -23,8 +23,9 @@ export async function show(host, context) {
   const [weight, bias] = await parameters(context);
   const again = (y, x) => weight ? convCell(inputs[0], weight, bias, node.settings, [c, y, x]) : null;
   const start = c * height * width, data = output.data.subarray(start, start + height * width), scale = scaleOf(data);
+  const { y: row = Math.floor(height / 2), x: column = Math.floor(width / 2) } = came.layer === node.id && came.c === c ? came : place;
   const map = mapGrid({
-    data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at: [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)], size: 460,
+    data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at: [row, column], size: 460,
     describe: (y, x, v) => `row ${y}, column ${x}: ${num(v)}`,
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${num(v)}`); reading(y, x, v); },
     onhover: (y, x, v) => reading(y, x, v),
@@ -36,27 +37,19 @@ export async function show(host, context) {
     said.replaceChildren(h('b', {}, num(v)), ` at ${y}, ${x}`);
     context.field(node.id, y, x);
   };
-  const [y, x] = [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)];
   const same = inputs.map((tensor, i) => ({ tensor, id: node.inputs[i] })).filter(({ tensor }) => tensor.shape.length === 3 && tensor.shape[0] === channels && node.kind !== 'conv');
   host.append(heading(context, siblings(context, channels)),
     h('.channel', {},
       h('figure.main-map', {}, map, said, legend(scale)),
       h('.beside', {},
         node.kind === 'conv' ? await kernel(context, inputs[0], output, map, scale) : null,
-        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', h('.maps', {}, same.map(({ tensor, id }, i) => [i ? h('span.op', {}, '+') : null, before(id, tensor, c)]))) : null,
+        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', h('.maps', {}, same.map(({ tensor, id }, i) => [i ? h('span.op', {}, '+') : null, still(tensor, c, id)]))) : null,
         node.kind === 'input' ? h('p.note', {}, `Mean ${num(graph.mean[c])} and deviation ${num(graph.std[c])} of the training pictures bring the bytes to this scale.`) : null)));
-  reading(y, x, data[y * width + x]);
+  reading(row, column, data[row * width + column]);
 }
 
 /** A convolution's weight and bias, null where there is none. @param {Context} context */
 const parameters = ({ api, node }) => Promise.all(['weight', 'bias'].map((name) => node.kind === 'conv' && node.tensors[name] ? api.tensor(node.id, name) : null));
-
-/** A small map of an input. @param {string} id @param {import('../api.mjs').Tensor} tensor @param {number} c */
-function before(id, { shape: [, height, width], data }, c) {
-  const canvas = h('canvas.pixels.small-map', { 'aria-hidden': 'true', style: { '--ratio': width / height } }), start = c * height * width;
-  paint(canvas, data, height, width, scaleOf(data, start, start + height * width), start);
-  return h('figure', {}, canvas, h('figcaption', {}, id));
-}
 
 /** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {any} map @param {number} scale */
 async function kernel(context, input, output, map, scale) {

@@ -3,11 +3,11 @@
 import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { hero, sumLine } from '../parts.mjs';
-import { beside, cellAt, moving, still, titleOf } from './cell.mjs';
+import { beside, cellAt, follow, moving, still } from './cell.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
-  const { api, node, place, go } = context;
+  const { api, node, place } = context;
   const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { index, id, name } = cellAt(context);
@@ -20,6 +20,6 @@ export async function show(host, context) {
     beside(hero({ value: output.data[index], sum: input.data[index], bound: 0 }, id, name),
       moved ? still(input, c, `channel ${c}, before`, { top: y, left: x, bottom: y + 1, right: x + 1 }) : moving(context, input, 'x', 'before'), '→', moving(context, output, 'y', moved ? 'the vector, in rows' : 'after')),
     moved ? sumLine(`channel ${c} · ${height} rows · ${width} columns + row ${y} · ${width} columns + column ${x} = number `, h('strong', {}, index)) : h('p.sum', {}, `The number before, ${num(input.data[index])}, unchanged.`),
-    h('p', {}, h('button.button', { type: 'button', id: 'source', onclick: () => go({ layer: node.inputs[0], c, y, x, level: undefined }) }, `Follow ${titleOf(from)} of ${node.inputs[0]} down`)));
+    h('p', {}, follow(context, node.inputs[0], from)));
   context.field(null);
 }

@@ -30,10 +30,9 @@ export async function show(host, context) {
     y += ROW;
     const canvas = h('canvas.pixels.strip', { 'aria-hidden': 'true' });
     strips.push([node, canvas]);
-    const last = node === graph.nodes.at(-1);
     body.append(h('tr.node', { onclick: () => open(node) },
       h('td'),
-      h('th', { scope: 'row' }, h('a', { id: `node-${node.id}`, href: link({ ...place, layer: node.id }), onclick: (e) => e.preventDefault(), 'data-start': last ? null : true },
+      h('th', { scope: 'row' }, h('a', { id: `node-${node.id}`, href: link({ ...place, layer: node.id }), onclick: (e) => e.preventDefault() },
         h('span.name', {}, group && node.id.startsWith(`${group}.`) ? node.id.slice(group.length + 1) : node.id), h('span.what', {}, what(node)))),
       h('td.maps-of', {}, canvas),
       h('td.n.shape', {}, dims(node.shape)),

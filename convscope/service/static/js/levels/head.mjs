@@ -5,7 +5,7 @@ import { h } from '../dom.mjs';
 import { num, percent } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
-import { check, titleOf } from './cell.mjs';
+import { check, origin } from './cell.mjs';
 import { bar, contributions } from './contributions.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
@@ -37,19 +37,6 @@ export async function show(host, context) {
   context.field(null);
 }
 
-/** Where a feature comes from, through flattening and dropout: its name there, and a way down. @param {import('../main.mjs').Context} context */
-function origin({ graph, node, go }) {
-  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]) ?? n;
-  let source = before(node);
-  while (['flatten', 'dropout'].includes(source.kind)) source = before(source);
-  const [, height = 1, width = 1] = source.shape;
-  const cellOf = (n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
-  return {
-    name: (n) => height * width === 1 ? `channel ${cellOf(n)[0]}` : titleOf(cellOf(n)),
-    open: (n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
-  };
-}
-
 /**
  * A row a class, the likeliest first: the logit, less the largest, its exponential, that over their sum.
  * @param {import('../main.mjs').Context} context @param {any} run @param {Float32Array} logits @param {any[]} cells @param {number} chosen
@@ -62,13 +49,16 @@ function probabilities({ graph, node, go }, run, logits, cells, chosen) {
     const logit = h('td.n', {}, num(logits[k])), probability = h('td.n', {}, percent(run.probabilities[k]));
     check(logit, `${node.id}:${k}`, logits[k], cells[k]);
     check(probability, `softmax:${k}`, run.probabilities[k], results[k]);
-    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen), 'data-start': k === chosen },
+    return h('tr', { id: `class-${k}`, 'data-key': k, 'aria-selected': String(k === chosen) },
       h('th', { scope: 'row' }, graph.classes[k]), h('td.bars', {}, bar(logits[k], widest)), logit, h('td.n.wide', {}, num(shifted[k], { wide: true })), h('td.n.wide', {}, num(exponentials[k], { wide: true })), probability);
   });
   const table = h('table.terms', { role: 'grid', 'aria-label': 'classes' },
     h('caption', {}, `The exponentials sum to ${num(divisor, { wide: true })}; each over that sum is a probability.`),
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'class'), h('th.bars', { 'aria-label': 'logit as a bar' }), h('th.n', { scope: 'col' }, 'logit z'), h('th.n.wide', { scope: 'col' }, 'z − max'), h('th.n.wide', { scope: 'col' }, 'exp(z − max)'), h('th.n', { scope: 'col' }, 'probability'))),
     h('tbody', {}, rows));
-  rove(table, { cells: () => rows, start: order.indexOf(chosen), onopen: (tr) => go({ c: Number(tr.dataset.key) }, { replace: true }) });
+  rove(table, { cells: () => rows, start: order.indexOf(chosen), onopen: (tr) => {
+    if (Number(tr.dataset.key) !== chosen) go({ c: Number(tr.dataset.key) }, { replace: true });
+    else /** @type {any} */ (document.querySelector('#table-feature [tabindex="0"]')).focus(); // Enter again goes on
+  } });
   return table;
 }

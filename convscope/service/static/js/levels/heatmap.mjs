@@ -5,7 +5,7 @@ import { scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { mapGrid } from '../grid.mjs';
-import { hero, legend, panel } from '../parts.mjs';
+import { choice, hero, legend, panel } from '../parts.mjs';
 import { check, figure, plane } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
@@ -31,7 +31,7 @@ export async function show(host, context) {
   context.field(null);
   const found = await api.heatmap(asked).catch((problem) => problem);
   if (found instanceof Error) {
-    host.append(h('p.problem', { role: 'alert', tabindex: -1, 'data-start': true }, found.message));
+    host.append(h('p.problem', { role: 'alert', tabindex: -1 }, found.message));
     return;
   }
   const [height, width] = found.shape;
@@ -125,7 +125,3 @@ async function overlay(api, asked, name) {
   const fade = h('input', { type: 'range', id: 'fade', min: 0, max: 100, value: 100, 'aria-label': 'how much of the heat shows', oninput: () => top.style.setProperty('opacity', String(fade.value / 100)) });
   return figure(h('.overlay', {}, h('img.pixels', { src: picture, alt: '' }), top), ['how much of the heat shows', fade]);
 }
-
-/** @param {string} label @param {any} chosen @param {[any, string][]} options @param {(value: string) => void} pick */
-const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
-  h('select', { id: `choose-${label}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));

@@ -47,13 +47,11 @@ export async function show(host, context) {
     return h(pins.has(c) ? '.tile.pinned' : '.tile', {
       role: 'gridcell', id: `channel-${c}`, 'data-channel': c,
       'aria-label': flat ? `number ${c}: ${num(data[c])}` : `channel ${c}: mean ${num(mean)}, largest magnitude ${num(most)}${pins.has(c) ? ', pinned' : ''}`,
-    }, picture, h('span.tag', {}, String(c)));
+    }, picture, h('span.tag', { title: 'pin (p)', onclick: (e) => { e.stopPropagation(); pin(c); } }, String(c)));
   });
   const grid = h(channels <= 16 ? '.tiles.few' : '.tiles', { role: 'grid', 'aria-label': `${channels} ${flat ? 'numbers' : 'channels'} of ${node.id}` }, h('.row', { role: 'row' }, tiles));
   const open = (tile) => go({ c: Number(tile.dataset.channel) });
-  const start = Math.max(0, order.findIndex(({ c }) => c === place.from));
-  tiles[start]?.setAttribute('data-start', '');
-  rove(grid, { cells: () => tiles, start, onmove: (tile) => announce(tile.getAttribute('aria-label')), onopen: open });
+  rove(grid, { cells: () => tiles, onmove: (tile) => announce(tile.getAttribute('aria-label')), onopen: open });
   const pin = (c) => {
     if (c === undefined || c === null) return;
     if (!pins.delete(Number(c))) pins.add(Number(c));

@@ -5,7 +5,7 @@ import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
-import { beside, cellAt, fraction, moving, root } from './cell.mjs';
+import { beside, cellAt, follow, fraction, moving, root } from './cell.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
 
@@ -15,21 +15,20 @@ const OFFERED = 12; // pictures to choose mates from
 export async function show(host, context) {
   const { api, node, place, go } = context;
   const mode = place.mode === 'train' ? 'train' : 'eval';
-  const { cell: [c], index, id, name } = cellAt(context);
+  const { cell, index, id, name } = cellAt(context), [c] = cell;
   const held = async (tensor, otherwise) => tensor in node.tensors ? (await api.tensor(node.id, tensor)).data[c] : otherwise;
   const [weight, bias, mean, variance] = await Promise.all([held('weight', 1), held('bias', 0), held('running_mean', 0), held('running_var', 1)]);
   const running = await column(context, {}, { mean, variance });
-  const batch = await column(context, { mode: 'train', mates: place.mates }).catch((problem) => ({ problem: problem.message }));
-  if (mode === 'train' && 'problem' in batch) throw new Error(/** @type {any} */ (batch).problem);
+  const batch = /** @type {any} */ (await column(context, { mode: 'train', mates: place.mates }).catch((problem) => ({ problem })));
+  if (mode === 'train' && batch.problem) throw batch.problem;
 
   /** @param {typeof running} way */
   const worked = ({ input, output, statistics }) => {
     const x = input.data[index];
     return { x, value: output.data[index], statistics, ...batchNormCell(x, { ...statistics, eps: node.settings.eps, weight, bias }) };
   };
-  const ofRunning = worked(running), ofBatch = 'problem' in batch ? null : worked(batch);
-  const chosen = mode === 'train' && ofBatch ? ofBatch : ofRunning;
-  const shown = mode === 'train' && !('problem' in batch) ? batch : running;
+  const ofRunning = worked(running), ofBatch = batch.problem ? null : worked(batch);
+  const [chosen, shown] = mode === 'train' && ofBatch ? [ofBatch, batch] : [ofRunning, running];
   const { mean: μ, variance: σ2 } = chosen.statistics;
   const v = (n) => h('span.term', {}, num(n));
 
@@ -39,9 +38,10 @@ export async function show(host, context) {
       h('i', {}, 'γ'), h('span.op', {}, ' · '), fraction([h('i', {}, 'x'), ' − ', h('i', {}, 'μ')], root(h('i', {}, 'σ'), '² + ', h('i', {}, 'ε'))), h('span.op', {}, ' + '), h('i', {}, 'β'),
       h('span.op', {}, ' = '), v(weight), h('span.op', {}, ' · '), fraction([v(chosen.x), μ < 0 ? ' + ' : ' − ', v(Math.abs(μ))], root(v(σ2), ' + ', String(node.settings.eps))), h('span.op', {}, bias < 0 ? ' − ' : ' + '), v(Math.abs(bias)),
       h('span.op', {}, ' = '), h('strong', {}, num(chosen.sum, { wide: true }))),
+    h('p', {}, follow(context, node.inputs[0], cell)),
     chips('statistics', [['eval', 'eval: running statistics'], ['train', 'train: this batch']], mode, (to) => go({ mode: to === 'train' ? 'train' : undefined }, { replace: true })),
     panel(context, 'steps', 'Step by step', steps(ofRunning, ofBatch, mode, { weight, bias, eps: node.settings.eps }),
-      'problem' in batch ? h('p.note', {}, /** @type {any} */ (batch).problem) : h('p.note', {}, `In use a network normalises by what it remembers of training; in training by the batch at hand, here the ${count(/** @type {any} */ (batch).count)} numbers of this channel in ${place.mates ? `${place.mates.split(',').length + 1} pictures` : 'this one picture'}.`)),
+      h('p.note', {}, batch.problem ? batch.problem.message : `In use a network normalises by what it remembers of training; in training by the batch at hand, here the ${count(batch.count)} numbers of this channel in ${place.mates ? `${place.mates.split(',').length + 1} pictures` : 'this one picture'}.`)),
     panel(context, 'mates', 'Batch mates', await mates(context)));
   context.field(node.id, place.y, place.x);
 }

@@ -6,7 +6,7 @@ import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
 import { numberTable, rove } from '../grid.mjs';
 import { im2col } from '../im2col.mjs';
-import { hero, panel } from '../parts.mjs';
+import { hero, panel, products } from '../parts.mjs';
 import { waterfall } from '../waterfall.mjs';
 import { whatIf } from '../what-if.mjs';
 import { locator, siblings } from './locator.mjs';
@@ -52,7 +52,8 @@ export async function show(host, context) {
     patch.setAttribute('role', 'grid');
     patch.classList.add('ways');
     const cells = [...patch.querySelectorAll('td')], real = piece.flatMap((t, n) => t.padded ? [] : [n]);
-    rove(patch, { cells: () => real.map((n) => cells[n]), onopen: (_, n) => {
+    const most = real.reduce((best, n, at) => Math.abs(piece[n].product) > Math.abs(piece[real[best]].product) ? at : best, 0);
+    rove(patch, { cells: () => real.map((n) => cells[n]), start: most, onopen: (_, n) => {
       const { c: from, y: row, x: column } = piece[real[n]];
       go({ layer: node.inputs[0], c: from, y: row, x: column, level: undefined });
     } });
@@ -66,8 +67,7 @@ export async function show(host, context) {
   const [top, left] = [y * stride[0] - padding[0], x * stride[1] - padding[1]];
   host.append(
     h('.top', {}, h('div', {}, hero({ value, sum: result.sum, bound: result.bound }, `${node.id}:${cell}`, h('span', {}, `${node.id}, `, siblings(context, output.shape[0]))),
-      h('p.sum', {}, `${count(result.terms.length)} products`, h('span.op', {}, ' sum to '), h('b', {}, num(result.sum - (result.bias ?? 0), { wide: true })),
-        result.bias === null ? h('span.op', {}, '; there is no bias') : [h('span.op', {}, result.bias < 0 ? ' − bias ' : ' + bias '), h('b', {}, num(Math.abs(result.bias))), h('span.op', {}, ' = '), h('b', {}, num(value))])),
+      products(result, value)),
     locator(context, output)),
     panel(context, 'patch', 'Patch × kernel', h('p.note', {}, `Output ${y}, ${x} reads rows ${top} to ${top + dilation[0] * (kh - 1)} and columns ${left} to ${left + dilation[1] * (kw - 1)} of the layer before. Open a number of the patch to follow it on down.`.replace(/-/g, '−')), detail),
     panel(context, 'sum', `Summed over ${count(inside)} ${inside === 1 ? 'channel' : 'channels'}`, waterfall({

@@ -6,13 +6,13 @@ import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
 import { hero, panel } from '../parts.mjs';
-import { beside, cellAt, moving, still } from './cell.mjs';
+import { beside, cellAt, follow, moving, still } from './cell.mjs';
 
 const TABLE = 8; // rows and columns of the largest window shown as numbers
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
-  const { api, node, place, go } = context;
+  const { api, node, place } = context;
   const img = place.img;
   const [input, output] = await Promise.all([api.output(img, node.inputs[0]), api.output(img, node.id)]);
   const { cell: [c, i = 0, j = 0], index, id, name } = cellAt(context);
@@ -22,16 +22,16 @@ export async function show(host, context) {
   const frame = { top: terms[0].y, left: terms[0].x, bottom: /** @type {any} */ (terms.at(-1)).y + 1, right: /** @type {any} */ (terms.at(-1)).x + 1 };
   const best = winner === null ? null : terms[winner];
   const values = terms.map((term) => term.input);
-  const enter = ({ y, x }) => go({ layer: node.inputs[0], c, y, x, level: undefined });
+  const most = best ?? terms.reduce((one, term) => Math.abs(term.input) > Math.abs(one.input) || one.padded ? term : one);
   const table = Math.max(rows, columns) <= TABLE && numberTable({
     data: values, rows, cols: columns, scale: scaleOf(values), caption: `the window, ${dims([rows, columns])}`, outside: (r, k) => terms[r * columns + k].padded,
     cell: (td, r, k) => { if (r * columns + k === winner) td.classList.add('winner'); },
   });
   const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at ${best.y}, ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
-    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}.`];
+    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}. The furthest from zero stands at ${most.y}, ${most.x}.`];
   host.append(
     beside(hero({ value: output.data[index], ...cell }, id, name), still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
       moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after')),
-    panel(context, 'window', 'The window', table, h('p.note', {}, said), best && h('button.button', { type: 'button', id: 'winner', onclick: () => enter(best) }, `Follow ${best.y}, ${best.x} down`)));
+    panel(context, 'window', 'The window', table, h('p.note', {}, said), follow(context, node.inputs[0], [c, most.y, most.x])));
   context.field(output.shape.length === 3 ? node.id : null, i, j);
 }
