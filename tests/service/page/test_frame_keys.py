@@ -78,8 +78,9 @@ def test_drawing(keys: Keyboard) -> None:
     keys.use("drawn", "Enter")
     keys.page.wait_for_url("**#*img=up:*")
     byte = keys.page.locator("#panel-byte")
-    expect(byte).to_contain_text(re.compile("row 4, column 4 holds the byte [1-9]"))
-    keys.use("cell", "ArrowDown", "ArrowRight")
+    keys.use("cell", "ArrowDown")
+    expect(byte).to_contain_text(re.compile("row 5, column 4 holds the byte [1-9]"))
+    keys.press("ArrowRight")
     expect(byte).to_contain_text("row 5, column 5 holds the byte 0 ")
 
 
