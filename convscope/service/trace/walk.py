@@ -45,6 +45,7 @@ class Route(BaseModel):
     Attributes:
         img: the picture.
         nodes: those whose kernels, gradients and receptive fields go along; outputs go along of all nodes.
+        down: the node from which one can go on down to the picture: kernels of all below it go along.
         target: the class of gradients and heatmaps; the predicted one by default.
         methods: of the heatmaps, at `cam_layer` and at each of `nodes` that can have one.
         mates: as for `output`.
@@ -54,6 +55,7 @@ class Route(BaseModel):
 
     img: str = Field(max_length=100)
     nodes: list[str] = Field(default=[], max_length=64)
+    down: str = Field(default="", max_length=200)
     target: int | None = None
     methods: list[str] = Field(default=["grad-cam"], max_length=4)
     mates: str = Field(default="", max_length=4000)
@@ -115,7 +117,10 @@ def _questions(traced: Tracer, route: Route, path: list[Node], target: int) -> I
     yield from (("/picture", {"img": ref}) for ref in (route.img, *filter(None, route.mates.split(","))))
     for edits in dict.fromkeys((route.edits, "")):
         yield from _of_picture(traced, route, path, target, edits)
-    yield from (("/tensor", {"node": node.id, "name": name}) for node, name in _tensors(traced.graph.nodes, path))
+    below = _below(traced.graph.nodes, route.down)
+    yield from (
+        ("/tensor", {"node": node.id, "name": name}) for node, name in _tensors(traced.graph.nodes, path, below)
+    )
     for node in path:
         if len(node.shape) == 3:
             places = itertools.product(range(node.shape[1]), range(node.shape[2]))
@@ -142,12 +147,23 @@ def _of_picture(traced: Tracer, route: Route, path: list[Node], target: int, edi
                 yield resource, asked | {"method": method, "layer": layer, "target": target}
 
 
-def _tensors(nodes: Sequence[Node], path: Sequence[Node]) -> Iterator[tuple[Node, str]]:
-    """Those of the nodes named, and small ones of all."""
-    for node in dict.fromkeys((*path, *nodes)):
-        for name, shape in (node.tensors or {}).items():
-            if node in path or 4 * math.prod(shape) <= SMALL:
-                yield node, name
+def _tensors(nodes: Sequence[Node], path: Sequence[Node], below: Sequence[Node]) -> Iterator[tuple[Node, str]]:
+    """Those of the nodes named, small ones of all, and those of the nodes below, the nearest first."""
+    small = [
+        (node, name) for node in nodes for name, shape in (node.tensors or {}).items() if 4 * math.prod(shape) <= SMALL
+    ]
+    named, passed = ([(node, name) for node in some for name in node.tensors or {}] for some in (path, below))
+    yield from dict.fromkeys((*named, *small, *passed))
+
+
+def _below(nodes: Sequence[Node], start: str) -> Sequence[Node]:
+    """What a node was computed from, the nearest first; `nodes` stand in the order in which they ran."""
+    wanted, below = {start}, []
+    for node in reversed(nodes):
+        if node.id in wanted:
+            wanted.update(node.inputs)
+            below.append(node)
+    return below
 
 
 def _layers(traced: Tracer, method: str, path: Sequence[Node]) -> Sequence[str | None]:

@@ -1,5 +1,6 @@
 """A walk saved as one file: it opens from the disk, shows the same numbers, and asks nobody for anything."""
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect
@@ -32,6 +33,12 @@ def test_exported_walk_opens_from_disk(reader: Reader, browser: Browser, tmp_pat
     expect(page.locator("#rail .verdict")).to_be_visible()
     assert page.locator("#choose, #export, #model option:nth-child(2)").count() == 0
 
+    for cell in ("group1.0.sum.branch.conv1", "stem.relu", "stem.norm", "stem.conv", "input"):  # down to the byte
+        expect(page.locator("#focus")).to_have_attribute("data-cell", re.compile(f"^{cell}:"))
+        if cell != "input":
+            page.locator("#source, .ways [tabindex='0']").click()
+    page.go_back()
+    expect(page.locator("main .level-pixel")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("main .level-channel")).to_be_visible()
     page.locator("#view-head").click()

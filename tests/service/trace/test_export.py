@@ -109,6 +109,20 @@ def test_every_answer_is_the_servers(client: httpx.Client, exported: Callable[..
         assert question in walked["answers"]
 
 
+def test_kernels_of_all_below_go_along(
+    client: httpx.Client, exported: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "SMALL", 0)
+    order = [node["id"] for node in client.get("/colour").json()["nodes"]]
+    kernels = {
+        question.partition("node=")[2]: question
+        for question in exported(img="shapes:3", nodes=["head"], down="group1.0.sum")["answers"]
+        if question.startswith("/tensor?name=weight&")
+    }
+    assert {"stem.conv", "stem.norm", "group1.0.sum.branch.conv1", "group1.0.sum.branch.norm2", "head"} <= set(kernels)
+    assert all(order.index(node) < order.index("group1.0.sum") for node in kernels if node != "head")
+
+
 def test_a_walk_has_bounded_room(exported: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "ROOM", 40_000)
     answers = exported(img="shapes:3")["answers"]

@@ -7,8 +7,6 @@ import { open } from './gallery.mjs';
 import { nextMistake } from './mistakes.mjs';
 import { walk } from './walk.mjs';
 
-/** @typedef {import('./api.mjs').Graph} Graph */
-
 const NEXT = 'next mistake ›';
 let drawn = '';
 

@@ -21,7 +21,7 @@ export async function save({ api, graph, node, place, announce }) {
   const after = node ? graph.nodes.filter((n) => n.inputs.includes(node.id)).map((n) => n.id) : [];
   const nodes = new Set([node?.id, ...node?.inputs ?? [], ...after, graph.nodes.at(-1)?.id].filter(Boolean));
   const file = await api.exported({
-    img: place.img, nodes: [...nodes], target: place.target, methods: place.method ? [place.method] : undefined, mates: place.mates, edits: place.edits, place: location.hash.slice(1),
+    img: place.img, nodes: [...nodes], down: node?.id, target: place.target, methods: place.method ? [place.method] : undefined, mates: place.mates, edits: place.edits, place: location.hash.slice(1),
   });
   const url = URL.createObjectURL(file), name = `convscope-${graph.name}-${place.img.replace(/\W/g, '-')}.html`;
   h('a', { href: url, download: name }).click();

@@ -5,6 +5,7 @@ import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
+import { walk } from '../walk.mjs';
 import { beside, cellAt, follow, fraction, moving, root } from './cell.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
@@ -71,7 +72,7 @@ function steps(running, batch, mode, { weight, bias, eps }) {
 async function mates({ api, graph, place, go }) {
   const source = graph.sources.find(({ name }) => place.img?.startsWith(`${name}:`)) ?? graph.sources[0];
   const first = Math.max(0, Number(place.img?.split(':')[1]) + 1 || 0) % Math.max(1, (source.count ?? OFFERED) - OFFERED);
-  const refs = Array.from({ length: OFFERED }, (_, n) => `${source.name}:${first + n}`).filter((ref) => ref !== place.img);
+  const refs = walk ? [] : Array.from({ length: OFFERED }, (_, n) => `${source.name}:${first + n}`).filter((ref) => ref !== place.img);
   const chosen = new Set((place.mates ?? '').split(',').filter(Boolean));
   const pick = (ref) => {
     if (!chosen.delete(ref)) chosen.add(ref);
