@@ -1,11 +1,10 @@
 """What stands around every level, by keyboard alone: pictures, mistakes, checkpoints, help, the way to the level."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from convscope.data import load
 from convscope.runs import Run
@@ -13,14 +12,6 @@ from tests.service.page.keyboard import Keyboard
 from tests.service.page.test_pictures import digit_file
 
 PLACE = "#model=digits&img=digits:3"
-
-
-@pytest.fixture(scope="module")
-def keys(browser: Browser, site: str) -> Iterator[Keyboard]:
-    """One page for all tests of this file: each goes to its place by a link."""
-    someone = Keyboard(browser, site)
-    yield someone.go(PLACE)
-    someone.end()
 
 
 def test_skip_to_the_level(keys: Keyboard) -> None:
