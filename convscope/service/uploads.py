@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from fastapi import Request
@@ -38,11 +39,16 @@ class Decoder:
         await self._free.acquire()
         given_up = threading.Event()
         work = asyncio.get_running_loop().run_in_executor(self._threads, self._prepare, model, files, given_up)
-        work.add_done_callback(lambda _: self._free.release())  # not before, even if nobody waits for it any more
+        work.add_done_callback(self._ended)  # not before, even if nobody waits for it any more
         try:
             return await asyncio.shield(work)
         finally:
             given_up.set()
+
+    def _ended(self, work: asyncio.Future[Any]) -> None:
+        self._free.release()
+        if not work.cancelled():
+            work.exception()  # looked at, or asyncio would complain of those that nobody waits for
 
     def close(self) -> None:
         """Let the threads end."""

@@ -1,6 +1,7 @@
 """Pictures of every kind through HTTP: right, or refused in a line that names the reason."""
 
 import asyncio
+import gc
 import io
 import struct
 import threading
@@ -155,7 +156,7 @@ def test_what_is_no_form_with_pictures_is_refused(
 
 
 def test_decoding_that_nobody_waits_for_ends_with_the_picture_at_hand(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun, go_on, right = [], threading.Event(), uploads.prepare
 
@@ -170,7 +171,9 @@ def test_decoding_that_nobody_waits_for_ends_with_the_picture_at_hand(
             await asyncio.wait_for(decoder(served, [encoded(noise())] * 5), 0.2)
         go_on.set()
         decoder._threads.shutdown(wait=True)
+        await asyncio.sleep(0)  # for the loop to hear of it
 
     monkeypatch.setattr(uploads, "prepare", prepare)
     looped(give_up())
-    assert len(begun) == 1
+    gc.collect()
+    assert (len(begun), caplog.records) == (1, [])
