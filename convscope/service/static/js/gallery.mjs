@@ -31,10 +31,10 @@ export function open(context) {
   const shelf = h('.shelf', { role: 'grid', 'aria-label': 'Pictures' });
   const pages = h('.pages', {}, h('span.quiet', {}, 'asking the network about each…'));
   const problem = h('p.problem', { role: 'alert', hidden: true });
-  const tried = (work) => work.catch((error) => { problem.hidden = false; problem.textContent = error.message; });
+  const tried = (work) => { problem.hidden = true; return work.catch((error) => { problem.hidden = false; problem.textContent = error.message; }); };
   const file = h('input.unseen', { type: 'file', accept: 'image/*', id: 'file', tabindex: -1, 'aria-hidden': 'true', onchange: () => file.files?.[0] && tried(send(context, file.files[0])) });
   const own = h('.own', {}, h('button.button', { id: 'upload', type: 'button', onclick: () => file.click() }, 'Open a file'), file,
-    h('button.button', { id: 'draw', type: 'button', onclick: () => side.replaceChildren(drawing(graph, (blob) => tried(send(context, blob)))) }, 'Draw'),
+    h('button.button', { id: 'draw', type: 'button', onclick: () => { problem.hidden = true; side.replaceChildren(drawing(graph, (blob) => tried(send(context, blob)))); } }, 'Draw'),
     h('button.button', { id: 'camera', type: 'button', onclick: () => tried(camera(side, box, (blob) => tried(send(context, blob)))) }, 'Camera'),
     h('span.quiet', {}, 'or paste one, or drag one here'));
   const side = h('.aside');

@@ -2,7 +2,7 @@
 
 import { css } from './colour.mjs';
 import { h } from './dom.mjs';
-import { exact32, num, power } from './format.mjs';
+import { exact32, minus, num, power } from './format.mjs';
 
 /**
  * The cell in focus: the model's number, large, and beside it the browser's own sum with difference and bound.
@@ -15,10 +15,10 @@ export function hero({ value, sum, bound }, cell, name) {
     h('p.eyebrow', {}, name),
     h('p.number', { title: exact32(value) }, num(value, { places: 5 })),
     h('dl.proof', {},
-      h('div', {}, h('dt', {}, 'the model, float32'), h('dd', {}, exact32(value).replace('-', '−'))),
-      h('div', {}, h('dt', {}, 'summed again here, float64'), h('dd', {}, String(sum).replace('-', '−'))),
+      h('div', {}, h('dt', {}, 'the model, float32'), h('dd', {}, minus(exact32(value)))),
+      h('div', {}, h('dt', {}, 'summed here, float64'), h('dd', {}, minus(String(sum)))),
       h('div', {}, h('dt', {}, 'difference'), h('dd', {}, power(off), h(holds ? 'span.holds' : 'span.breaks', {},
-        holds ? ` ✓ within ${power(bound)}` : ` ✗ beyond ${power(bound)}`)))));
+        !off ? ' ✓ equal' : `${holds ? ' ✓ equal within' : ' ✗ beyond'} rounding, ${power(bound)}`)))));
 }
 
 /** @param {any[][]} rows each a name and a value */
@@ -52,3 +52,14 @@ export const chips = (label, choices, chosen, pick) => h('.chips', { role: 'grou
  * as a term
  */
 export const sumLine = (...parts) => h('p.sum', {}, parts.map((part) => typeof part === 'number' ? h('span.term', {}, num(part)) : typeof part === 'string' ? h('span.op', {}, part) : part));
+
+/**
+ * What the products of a cell come to, and its bias. @param {string} products @param {{sum: number, bias: number | null}} result
+ * @param {number} value
+ */
+export const summed = (products, { sum, bias }, value) => sumLine(h('span', {}, products), ' sum to ', h('b', {}, num(sum - (bias ?? 0), { wide: true })),
+  ...bias === null ? ['; there is no bias'] : [bias < 0 ? ' − bias ' : ' + bias ', Math.abs(bias), ' = ', h('b', {}, num(value))]);
+
+/** One of many choices. @param {string} label @param {any} chosen @param {any[][]} options value and text @param {(value: string) => void} pick */
+export const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
+  h('select', { id: `choose-${label.split(' ')[0]}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));

@@ -1,8 +1,8 @@
 /** A node of the graph in; what its layer does, in the words of the field, out. */
 
+import { pair } from './arithmetic/rounding.mjs';
 import { num } from './format.mjs';
 
-const pair = (v) => Array.isArray(v) ? v : [v, v];
 const by = (v) => pair(v).join('×');
 const one = (v) => pair(v)[0] === pair(v)[1] ? pair(v)[0] : by(v);
 const differs = (v, usual) => v !== undefined && pair(v).some((n) => n !== usual);

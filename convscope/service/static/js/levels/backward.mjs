@@ -5,7 +5,7 @@ import { scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { dims, num } from '../format.mjs';
 import { numberTable } from '../grid.mjs';
-import { hero, panel } from '../parts.mjs';
+import { choice, hero, panel } from '../parts.mjs';
 import { beside, cellAt, check, moving, row, still, titleOf } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
@@ -24,8 +24,7 @@ export async function show(host, context) {
   const bound = arriving.reduce((all, part) => all + (part.found?.bound ?? NaN), 0) + (arriving.length > 1 ? arriving.length * 2 ** -24 * arriving.reduce((all, part) => all + Math.abs(part.found?.sum ?? 0), 0) : 0);
   host.append(
     beside(hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`), moving(context, gradient, 'gradient', `the gradient of ${node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'}`)),
-    h('label.choice', {}, h('span.quiet', {}, 'class'), h('select', { id: 'choose-class', onchange: (event) => go({ target: Number(event.target.value) }, { replace: true }) },
-      graph.classes.map((text, k) => h('option', { value: k, selected: k === target }, text)))),
+    choice('class', target, graph.classes.map((text, k) => [k, text]), (to) => go({ target: Number(to) }, { replace: true })),
     panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
     ...await shares(context, gradient, target));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
@@ -51,7 +50,7 @@ function arrival({ go }, { after, found }) {
 }
 
 const FACTORS = /** @type {Record<string, string>} */ ({
-  conv: 'weight', linear: 'weight', batchnorm: 'γ / √(σ² + ε)', activation: 'slope', maxpool: 'won', globalmax: 'won', avgpool: '1 / cells', globalavg: '1 / cells', add: 'passed on', flatten: 'moved', dropout: 'passed on',
+  conv: 'weight', linear: 'weight', batchnorm: 'γ / √(σ² + ε)', activation: 'slope', maxpool: '1 where it won', globalmax: '1 where it won', avgpool: '1 / cells', globalavg: '1 / cells', add: 'passed on', flatten: 'moved', dropout: 'passed on',
 });
 
 /** Of a convolution: the share in a kernel's gradient, and col2im. @param {Context} context @param {import('../api.mjs').Tensor} gradient @param {number} target */
@@ -70,18 +69,18 @@ async function shares(context, gradient, target) {
   const outside = (r, c) => terms[r * cols + c].padded;
   const all = Array.from(whole.data.subarray(start, start + rows * cols));
   const checks = (td, u, v, value) => check(td, `${node.id}.weight:${o},${k},${u},${v}`, value, weightGradient(input, gradient, node.settings, weight.shape, [o, k, u, v]));
-  const choose = h('label.choice', {}, h('span.quiet', {}, 'input channel'), h('select', { id: 'choose-input', onchange: (event) => go({ from: Number(event.target.value) }, { replace: true }) },
-    Array.from({ length: inside }, (_, n) => h('option', { value: n, selected: n === k }, n))));
+  const choose = choice('input channel', k, Array.from({ length: inside }, (_, n) => [n, n]), (to) => go({ from: Number(to) }, { replace: true }));
+  const here = () => h('.stack', {}, h('span.number-small', {}, num(arrived)), h('span.quiet', {}, 'gradient here'));
   const last = terms[terms.length - 1];
   const frame = { top: Math.max(0, terms[0].y), left: Math.max(0, terms[0].x), bottom: Math.min(input.shape[1], last.y + 1), right: Math.min(input.shape[2], last.x + 1) };
   const [, high, wide] = node.shape;
   return [
     panel(context, 'share', 'Its share of each weight’s gradient', choose, row(
-      h('.stack', {}, h('span.number-small', {}, num(arrived)), h('span.quiet', {}, 'gradient here')), '×', table(terms.map((term) => term.input), 'the patch it looked at', { outside }), '=', table(terms.map((term) => term.input * arrived), 'its share', { outside })),
+      here(), '×', table(terms.map((term) => term.input), 'the patch it looked at', { outside }), '=', table(terms.map((term) => term.input * arrived), 'its share', { outside })),
       h('p.note', {}, `All ${high * wide} places of channel ${o} share these weights; their shares sum to the gradient of kernel ${o}, ${k}:`), table(all, `∂logit/∂w, ${dims([rows, cols])}`, { cell: checks })),
     panel(context, 'col2im', 'What it gives back to its input: col2im', row(
-      h('.stack', {}, h('span.number-small', {}, num(arrived)), h('span.quiet', {}, 'gradient here')), '×', table(terms.map((term) => term.weight), `kernel ${o}, ${k}`), '=', table(terms.map((term) => term.product), 'given back', { outside }), '↦',
+      here(), '×', table(terms.map((term) => term.weight), `kernel ${o}, ${k}`), '=', table(terms.map((term) => term.product), 'given back', { outside }), '↦',
       still(back, terms[0].c, `gradient of ${node.inputs[0]}, channel ${terms[0].c}`, frame)),
-      h('p.note', {}, 'Each output gives such a patch to every channel of its input, at its own place; where patches overlap they are added. What comes back over a shortcut is added as well.')),
+      h('p.note', {}, 'Each output gives such a patch to every channel of its input, at its own place; where patches overlap they are added, which is im2col backwards. What comes back over a shortcut is added as well.')),
   ];
 }

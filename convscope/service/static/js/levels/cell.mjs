@@ -1,5 +1,6 @@
 /** A place and a tensor in; the cell meant, and the maps that levels of one number share, out. */
 
+import { at } from '../arithmetic/rounding.mjs';
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
@@ -14,12 +15,11 @@ import { mapGrid } from '../grid.mjs';
  */
 export function cellAt({ node, place }, shape = node.shape) {
   const cell = [place.c, place.y, place.x].slice(0, shape.length).map((n, axis) => Math.min(n ?? 0, shape[axis] - 1));
-  const index = cell.reduce((offset, n, axis) => offset * shape[axis] + n, 0);
-  return { cell, index, id: `${node.id}:${cell}`, name: `${node.id}, ${titleOf(cell)}` };
+  return { cell, index: at(shape, cell), id: `${node.id}:${cell}`, name: `${node.id}, ${titleOf(cell)}` };
 }
 
 /** @param {number[]} cell */
-export const titleOf = ([c, ...place]) => place.length ? `channel ${c} at ${place.join(', ')}` : `number ${c}`;
+export const titleOf = ([c, ...place]) => place.length ? `channel ${c}, row ${place[0]}, column ${place[1]}` : `number ${c}`;
 
 /** Height and width by which a channel is drawn; a vector in rows of equal length. @param {number[]} shape */
 export function plane(shape) {
@@ -37,12 +37,12 @@ export function moving(context, { shape, data }, id, caption, options = {}) {
   const [height, width] = plane(shape), flat = shape.length < 3;
   const { cell, index } = cellAt(context, shape);
   const start = flat ? 0 : cell[0] * height * width;
-  const at = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
+  const live = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
   const go = (y, x) => {
     context.announce(`${id}, row ${y}, column ${x}: ${num(data[start + y * width + x])}`);
     context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
   };
-  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, onopen: go, ...options }), caption);
+  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at: live, size: 240, onmove: go, onopen: go, ...options }), caption);
 }
 
 /**

@@ -4,10 +4,10 @@ import { convCell, convMap } from '../arithmetic.mjs';
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { list, MOST, set } from '../edits.mjs';
-import { exact32, num } from '../format.mjs';
+import { exact32, minus, num } from '../format.mjs';
 import { mapGrid, rove } from '../grid.mjs';
 import { legend, panel } from '../parts.mjs';
-import { check } from './cell.mjs';
+import { check, row, still } from './cell.mjs';
 import { heading } from './layer.mjs';
 import { siblings } from './locator.mjs';
 
@@ -25,7 +25,6 @@ export async function show(host, context) {
   const start = c * height * width, data = output.data.subarray(start, start + height * width), scale = scaleOf(data);
   const map = mapGrid({
     data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at: [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)], size: 460,
-    describe: (y, x, v) => `row ${y}, column ${x}: ${num(v)}`,
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${num(v)}`); reading(y, x, v); },
     onhover: (y, x, v) => reading(y, x, v),
     onopen: (y, x) => go({ y, x, level: undefined }),
@@ -33,7 +32,7 @@ export async function show(host, context) {
   });
   const said = h('figcaption', {});
   const reading = (y, x, v) => {
-    said.replaceChildren(h('b', {}, num(v)), ` at ${y}, ${x}`);
+    said.replaceChildren(h('b', {}, num(v)), ` at row ${y}, column ${x}`);
     context.field(node.id, y, x);
   };
   const [y, x] = [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)];
@@ -43,20 +42,13 @@ export async function show(host, context) {
       h('figure.main-map', {}, map, said, legend(scale)),
       h('.beside', {},
         node.kind === 'conv' ? await kernel(context, inputs[0], output, map, scale) : null,
-        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', h('.maps', {}, same.map(({ tensor, id }, i) => [i ? h('span.op', {}, '+') : null, before(id, tensor, c)]))) : null,
+        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', row(...same.flatMap(({ tensor, id }, i) => [...i ? ['+'] : [], still(tensor, c, id)]))) : null,
         node.kind === 'input' ? h('p.note', {}, `Mean ${num(graph.mean[c])} and deviation ${num(graph.std[c])} of the training pictures bring the bytes to this scale.`) : null)));
   reading(y, x, data[y * width + x]);
 }
 
 /** A convolution's weight and bias, null where there is none. @param {Context} context */
 const parameters = ({ api, node }) => Promise.all(['weight', 'bias'].map((name) => node.kind === 'conv' && node.tensors[name] ? api.tensor(node.id, name) : null));
-
-/** A small map of an input. @param {string} id @param {import('../api.mjs').Tensor} tensor @param {number} c */
-function before(id, { shape: [, height, width], data }, c) {
-  const canvas = h('canvas.pixels.small-map', { 'aria-hidden': 'true', style: { '--ratio': width / height } }), start = c * height * width;
-  paint(canvas, data, height, width, scaleOf(data, start, start + height * width), start);
-  return h('figure', {}, canvas, h('figcaption', {}, id));
-}
 
 /** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {any} map @param {number} scale */
 async function kernel(context, input, output, map, scale) {
@@ -94,8 +86,8 @@ async function kernel(context, input, output, map, scale) {
     editor.replaceChildren(h('p.note', {}, `Slice of channel ${first + slice}. Change a number: the map follows at once, the network’s answer a moment later.`),
       h('table.numbers.inputs', {}, h('tbody', {}, [...Array(kh).keys()].map((u) => h('tr', {}, [...Array(kw).keys()].map((v) => {
         const at = slice * size + u * kw + v;
-        return h(changed.has(start + at) ? 'td.changed' : 'td', {}, h('input', { id: `weight-${start + at}`, type: 'text', inputmode: 'decimal', value: num(own[at], { places: 4 }).includes('×') ? exact32(own[at]) : String(Number(own[at].toFixed(4))), 'aria-label': `weight at ${u}, ${v}`,
-          oninput: (e) => edit(at, e.target.value.trim() ? Number(e.target.value.replace('−', '-')) : NaN) }));
+        return h(changed.has(start + at) ? 'td.changed' : 'td', {}, h('input', { id: `weight-${start + at}`, type: 'text', inputmode: 'decimal', value: num(own[at]).includes('×') ? minus(exact32(own[at])) : num(own[at]), 'aria-label': `weight at row ${u}, column ${v}`,
+          oninput: (e) => edit(at, e.target.value.trim() ? Number(e.target.value.replace(/−/g, '-')) : NaN) }));
       }))))));
   };
   const choose = (_, i) => {

@@ -5,8 +5,9 @@ import { h } from '../dom.mjs';
 import { num, percent } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
-import { check, titleOf } from './cell.mjs';
+import { check } from './cell.mjs';
 import { bar, contributions } from './contributions.mjs';
+import { origin } from './features.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
@@ -35,19 +36,6 @@ export async function show(host, context) {
           : `All ${rows.length} products${bias ? ` and the bias, ${num(/** @type {number} */ (cell.bias), { sign: true })},` : ''} come to ${num(cell.sum, { wide: true })}. Enter follows one down.`,
       })));
   context.field(null);
-}
-
-/** Where a feature comes from, through flattening and dropout: its name there, and a way down. @param {import('../main.mjs').Context} context */
-function origin({ graph, node, go }) {
-  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]) ?? n;
-  let source = before(node);
-  while (['flatten', 'dropout'].includes(source.kind)) source = before(source);
-  const [, height = 1, width = 1] = source.shape;
-  const cellOf = (n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
-  return {
-    name: (n) => height * width === 1 ? `channel ${cellOf(n)[0]}` : titleOf(cellOf(n)),
-    open: (n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
-  };
 }
 
 /**

@@ -5,7 +5,7 @@ import { scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
 import { mapGrid } from '../grid.mjs';
-import { hero, legend, panel } from '../parts.mjs';
+import { choice, hero, legend, panel } from '../parts.mjs';
 import { check, figure, plane } from './cell.mjs';
 import { contributions } from './contributions.mjs';
 
@@ -39,14 +39,14 @@ export async function show(host, context) {
   const sums = method.needs_layer ? await ingredients(context, asked, found) : null;
   const cell = sums?.weights && camCell(sums.weights, sums.activation, [y, x]);
   const value = found.map[y * width + x];
-  const at = `${found.method}:map:${y},${x}`, name = `the map at ${y}, ${x}, for ${graph.classes[found.target]}`;
+  const at = `${found.method}:map:${y},${x}`, name = `the map at row ${y}, column ${x}, for ${graph.classes[found.target]}`;
   host.append(
     h('.beside', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
       h('p.note', {}, 'The server’s number. This method runs the network many times or decomposes its features: its map is shown, not computed again.')),
     await overlay(api, asked, graph.classes[found.target])),
     ...(found.evidence === 'none' ? [h('p.problem', { role: 'status' }, `Nothing here argues for ${graph.classes[found.target]}: no value of the map is positive, so the heatmap is empty.`)] : []),
     panel(context, 'stages', 'Stage by stage', stages(context, found, sums, [y, x]), FORMULAS[found.method] ? h('p.note', {}, FORMULAS[found.method]) : null),
-    ...(cell && sums ? [panel(context, 'sum', `The sum at ${y}, ${x}`, contributions({
+    ...(cell && sums ? [panel(context, 'sum', `The sum at row ${y}, column ${x}`, contributions({
       id: 'channel', columns: ['channel', 'weight w', 'activation A', 'w · A'], chosen: sums.c, rows: cell.terms.map(({ k, weight, activation, product }) => ({ key: k, name: `channel ${k}`, cells: [weight, activation], product })),
       caption: `${cell.terms.length} products come to ${num(cell.sum, { wide: true })}.${cell.doubtful && value === 0 ? ' Rounding alone could explain so little: it counts as zero.' : ''}`, open: (c) => context.go({ c, y, x }, { replace: true }),
     }))] : []));
@@ -87,9 +87,9 @@ function stages(context, found, sums, at) {
   const parts = [];
   if (sums) {
     const start = sums.c * height * width;
-    parts.push(stage('activation', `activation A, channel ${sums.c}`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, shown) }));
+    parts.push(stage('activation', `activation A of channel ${sums.c}, in focus`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, shown) }));
     if (FORMULAS[found.method]?.includes('gradient')) {
-      parts.push(stage('gradient', `gradient ∂logit/∂A, channel ${sums.c}`, { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, shown) }));
+      parts.push(stage('gradient', `its gradient ∂logit/∂A: how the logit changes with A`, { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, shown) }));
     }
     if (sums.weights && !sums.each) parts.push(weightStage(context, found, sums, stage));
   }
@@ -125,7 +125,3 @@ async function overlay(api, asked, name) {
   const fade = h('input', { type: 'range', id: 'fade', min: 0, max: 100, value: 100, 'aria-label': 'how much of the heat shows', oninput: () => top.style.setProperty('opacity', String(fade.value / 100)) });
   return figure(h('.overlay', {}, h('img.pixels', { src: picture, alt: '' }), top), ['how much of the heat shows', fade]);
 }
-
-/** @param {string} label @param {any} chosen @param {[any, string][]} options @param {(value: string) => void} pick */
-const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
-  h('select', { id: `choose-${label}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));

@@ -10,7 +10,7 @@ import { how, what } from '../words.mjs';
 /** @typedef {import('../main.mjs').Context} Context */
 
 const FIRST = 48; // tiles drawn before the level is shown; the others right after
-const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'mean'], ['sparse', 'quietest first']];
+const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'highest mean'], ['sparse', 'quietest first']];
 
 /** The head that layer and channel share. @param {Context} context @param {any} title @param {...any} more */
 export function heading({ node, graph }, title, ...more) {

@@ -27,11 +27,11 @@ export async function show(host, context) {
     data: values, rows, cols: columns, scale: scaleOf(values), caption: `the window, ${dims([rows, columns])}`, outside: (r, k) => terms[r * columns + k].padded,
     cell: (td, r, k) => { if (r * columns + k === winner) td.classList.add('winner'); },
   });
-  const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at ${best.y}, ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
+  const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at row ${best.y}, column ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
     : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}.`];
   host.append(
     beside(hero({ value: output.data[index], ...cell }, id, name), still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
       moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after')),
-    panel(context, 'window', 'The window', table, h('p.note', {}, said), best && h('button.button', { type: 'button', id: 'winner', onclick: () => enter(best) }, `Follow ${best.y}, ${best.x} down`)));
+    panel(context, 'window', 'The window', table, h('p.note', {}, said), best && h('button.button', { type: 'button', id: 'winner', onclick: () => enter(best) }, `Follow row ${best.y}, column ${best.x} down`)));
   context.field(output.shape.length === 3 ? node.id : null, i, j);
 }
