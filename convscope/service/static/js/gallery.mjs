@@ -23,8 +23,7 @@ export async function send({ api, go, announce }, file) {
 
 /** @param {Needs} context */
 export function open(context) {
-  const { graph, place } = context;
-  const { api } = context;
+  const { api, graph, place, go } = context;
   const now = (place.img ?? '').split(':')[0];
   let source = graph.sources.find((s) => s.name === now) ?? graph.sources[0];
   let mistakes = false, page = 0, asked = 0;
@@ -37,7 +36,7 @@ export function open(context) {
     h('button.button', { id: 'draw', type: 'button', onclick: () => { problem.hidden = true; side.replaceChildren(drawing(graph, (blob) => tried(send(context, blob)))); } }, 'Draw'),
     h('button.button', { id: 'camera', type: 'button', onclick: () => tried(camera(side, box, (blob) => tried(send(context, blob)))) }, 'Camera'),
     h('span.quiet', {}, 'or paste one, or drag one here'));
-  const side = h('.aside');
+  const side = h('div');
   const tools = h('.bar-of-tools');
   const box = dialogue('Choose a picture', own, problem, side, tools, shelf, pages);
   const fill = async () => {
@@ -61,7 +60,7 @@ export function open(context) {
     const fresh = h('.shelf', { role: 'grid', 'aria-label': `Pictures of ${source.name}` }, row);
     rove(fresh, { cells: () => cells, start: Math.max(0, pictures.findIndex((p) => p.ref === place.img)), onopen: (cell) => {
       box.close();
-      context.go({ img: cell.dataset.ref, from: undefined });
+      go({ img: cell.dataset.ref, from: undefined });
     } });
     box.querySelector('.shelf')?.replaceWith(fresh);
     const last = Math.max(0, Math.ceil(total / PAGE) - 1);

@@ -33,7 +33,7 @@ export function legend(scale, what = '') {
 
 /**
  * A titled part of a level, which the address can hide (`hide=im2col,…`).
- * @param {{place: {hide?: string}}} context @param {string} id @param {string} title @param {...any} children
+ * @param {{place: {hide?: string}}} context @param {string} id @param {string} title
  */
 export function panel(context, id, title, ...children) {
   const hidden = (context.place.hide ?? '').split(',').includes(id);
@@ -60,6 +60,6 @@ export const sumLine = (...parts) => h('p.sum', {}, parts.map((part) => typeof p
 export const summed = (products, { sum, bias }, value) => sumLine(h('span', {}, products), ' sum to ', h('b', {}, num(sum - (bias ?? 0), { wide: true })),
   ...bias === null ? ['; there is no bias'] : [bias < 0 ? ' − bias ' : ' + bias ', Math.abs(bias), ' = ', h('b', {}, num(value))]);
 
-/** One of many choices. @param {string} label @param {any} chosen @param {any[][]} options value and text @param {(value: string) => void} pick */
+/** One of many choices. @param {string} label @param {any[][]} options value and text @param {(value: string) => void} pick */
 export const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
   h('select', { id: `choose-${label.split(' ')[0]}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));

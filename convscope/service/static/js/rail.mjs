@@ -69,7 +69,7 @@ async function draw(aside, context) {
       h('figcaption', {}, own ? h('button.quiet-button', { id: 'before', type: 'button', 'aria-label': 'Picture before', onclick: () => step(-1) }, '‹') : null,
         h('span', {}, place.img.startsWith('up:') ? 'your picture' : place.img),
         own ? h('button.quiet-button', { id: 'after', type: 'button', 'aria-label': 'Next picture', onclick: () => step(1) }, '›') : null)),
-    h('.says', {},
+    h('div', {},
       h('p.eyebrow', {}, run.true === null ? 'the network says' : `labelled ${run.true}; the network says`),
       h('p.verdict', {}, graph.classes[run.index], h('span.quiet', {}, ` ${percent(run.probabilities[run.index])}`), wrong ? h('span.breaks', {}, ' mistaken') : null),
       h('ol.odds', {}, order.map(([p, i]) => h('li', {}, h('span', {}, graph.classes[i]), h('span.track', {}, h('span.fill', { style: { width: `${100 * p}%` } })), h('span.n', {}, percent(p))))),

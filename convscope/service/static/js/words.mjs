@@ -15,7 +15,7 @@ export function what({ kind, settings: s, type, tensors }) {
     case 'conv': return `convolution ${by(s.kernel_size ?? tensors.weight?.slice(2))}${more ? `, ${more}` : ''}`;
     case 'linear': return 'linear';
     case 'batchnorm': return 'batch normalisation';
-    case 'activation': return /** @type {Record<string, string>} */ ({ relu: 'ReLU', gelu: 'GELU', tanh: 'tanh' })[s.function] ?? s.function;
+    case 'activation': return { relu: 'ReLU', gelu: 'GELU', tanh: 'tanh' }[s.function] ?? s.function;
     case 'maxpool': return `largest of ${by(s.kernel_size)}`;
     case 'avgpool': return `mean of ${by(s.kernel_size)}`;
     case 'globalmax': return 'largest of all places';

@@ -31,7 +31,7 @@ export function plane(shape) {
 /**
  * The channel in focus (of a vector, all of it) as a map whose arrows move the place.
  * @param {Context} context @param {Tensor} tensor of the node's own shape, or one that has as many places
- * @param {string} id @param {any} caption @param {Record<string, any>} [options] of mapGrid
+ * @param {string} id @param {Record<string, any>} [options] of mapGrid
  */
 export function moving(context, { shape, data }, id, caption, options = {}) {
   const [height, width] = plane(shape), flat = shape.length < 3;
@@ -63,23 +63,23 @@ export function still({ shape, data }, c, caption, frame) {
   return figure(box, caption);
 }
 
-/** @param {any} map @param {any} caption */
-export const figure = (map, caption) => h('figure.map-figure.side', {}, map, h('figcaption', {}, caption));
+/** */
+export const figure = (map, caption) => h('figure.side', {}, map, h('figcaption', {}, caption));
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));
 
-/** The number in focus, its maps beside it where there is room. @param {any} number @param {...any} maps */
+/** The number in focus, its maps beside it where there is room. */
 export const beside = (number, ...maps) => h('.beside', {}, number, row(...maps));
 
-/** A fraction, typeset. @param {any} over @param {any} under */
+/** A fraction, typeset. */
 export const fraction = (over, under) => h('span.frac', {}, h('span', {}, over), h('span', {}, under));
 
-/** What lies under a root. @param {...any} under */
+/** What lies under a root. */
 export const root = (...under) => h('span.root', {}, '√', h('span', {}, under));
 
 /**
  * Writes a number's value, sum and bound on the element that shows it.
- * @param {any} element @param {string} id @param {number} value the model's @param {{sum: number, bound: number} | null} found null: not computed again here
+ * @param {string} id @param {number} value the model's @param {{sum: number, bound: number} | null} found null: not computed again here
  */
 export const check = (element, id, value, found) => Object.assign(element.dataset, { cell: id, value }, found && { sum: found.sum, bound: found.bound });

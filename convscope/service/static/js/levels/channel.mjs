@@ -23,8 +23,9 @@ export async function show(host, context) {
   const [weight, bias] = await parameters(context);
   const again = (y, x) => weight ? convCell(inputs[0], weight, bias, node.settings, [c, y, x]) : null;
   const start = c * height * width, data = output.data.subarray(start, start + height * width), scale = scaleOf(data);
+  const at = /** @type {[number, number]} */ ([place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)]);
   const map = mapGrid({
-    data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at: [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)], size: 460,
+    data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at, size: 460,
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${num(v)}`); reading(y, x, v); },
     onhover: (y, x, v) => reading(y, x, v),
     onopen: (y, x) => go({ y, x, level: undefined }),
@@ -35,7 +36,6 @@ export async function show(host, context) {
     said.replaceChildren(h('b', {}, num(v)), ` at row ${y}, column ${x}`);
     context.field(node.id, y, x);
   };
-  const [y, x] = [place.y ?? Math.floor(height / 2), place.x ?? Math.floor(width / 2)];
   const same = inputs.map((tensor, i) => ({ tensor, id: node.inputs[i] })).filter(({ tensor }) => tensor.shape.length === 3 && tensor.shape[0] === channels && node.kind !== 'conv');
   host.append(heading(context, siblings(context, channels)),
     h('.channel', {},
@@ -44,13 +44,13 @@ export async function show(host, context) {
         node.kind === 'conv' ? await kernel(context, inputs[0], output, map, scale) : null,
         same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', row(...same.flatMap(({ tensor, id }, i) => [...i ? ['+'] : [], still(tensor, c, id)]))) : null,
         node.kind === 'input' ? h('p.note', {}, `Mean ${num(graph.mean[c])} and deviation ${num(graph.std[c])} of the training pictures bring the bytes to this scale.`) : null)));
-  reading(y, x, data[y * width + x]);
+  reading(...at, data[at[0] * width + at[1]]);
 }
 
 /** A convolution's weight and bias, null where there is none. @param {Context} context */
 const parameters = ({ api, node }) => Promise.all(['weight', 'bias'].map((name) => node.kind === 'conv' && node.tensors[name] ? api.tensor(node.id, name) : null));
 
-/** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {any} map @param {number} scale */
+/** The kernel's slices, and the one in focus as numbers to edit. @param {Context} context @param {import('../api.mjs').Tensor} input @param {import('../api.mjs').Tensor} output @param {number} scale */
 async function kernel(context, input, output, map, scale) {
   const { node, place, go, announce } = context, c = place.c ?? 0;
   const [weight, bias] = /** @type {[import('../api.mjs').Tensor, any]} */ (await parameters(context));

@@ -10,7 +10,7 @@ export function origin({ graph, node, go }) {
   const [, height = 1, width = 1] = source.shape, flat = source.shape.length === 1;
   const cellOf = (n) => flat ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
   return {
-    name: (n) => flat || height * width > 1 ? titleOf(cellOf(n)) : `channel ${n}`,
+    name: (n) => flat || height * width > 1 ? titleOf(cellOf(n)) : `channel\xa0${n}`,
     open: (n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
   };
 }

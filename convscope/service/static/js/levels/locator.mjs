@@ -26,5 +26,5 @@ export function siblings({ place, go, node }, channels) {
   const to = (by) => go({ c: (c + by + channels) % channels }, { replace: true });
   return h('span.siblings', {}, h('button.quiet-button', { id: 'channel-before', type: 'button', 'aria-label': flat ? 'Number before' : 'Channel before', onclick: () => to(-1) }, '‹'),
     flat ? `number ${c}` : `channel ${c}`, h('button.quiet-button', { id: 'channel-after', type: 'button', 'aria-label': flat ? 'Next number' : 'Next channel', onclick: () => to(1) }, '›'),
-    flat || place.y === undefined ? '' : `, row ${place.y}, column ${place.x}`);
+    flat || place.y === undefined ? '' : `row ${place.y}, column ${place.x}`);
 }

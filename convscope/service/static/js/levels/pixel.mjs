@@ -34,7 +34,7 @@ export async function show(host, context) {
     return canvas;
   };
   const terms = pieces.map((piece, k) => ({ key: first + k, value: piece.reduce((sum, t) => sum + t.product, 0), cells: () => [
-    `channel ${first + k}`, h('span.trio', {}, tiny(piece.map((t) => t.input), inScale), '×', tiny(piece.map((t) => t.weight), kScale), '=', tiny(piece.map((t) => t.product), pScale)),
+    `channel\xa0${first + k}`, h('span.trio', {}, tiny(piece.map((t) => t.input), inScale), '×', tiny(piece.map((t) => t.weight), kScale), '=', tiny(piece.map((t) => t.product), pScale)),
   ] }));
   const largest = terms.reduce((best, t) => Math.abs(t.value) > Math.abs(best.value) ? t : best);
 

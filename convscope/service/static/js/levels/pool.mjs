@@ -19,7 +19,7 @@ export async function show(host, context) {
   const cell = poolCell(input, node, [c, i, j]);
   const { terms, winner, divisor } = cell;
   const rows = new Set(terms.map(({ y }) => y)).size, columns = terms.length / rows;
-  const frame = { top: terms[0].y, left: terms[0].x, bottom: /** @type {any} */ (terms.at(-1)).y + 1, right: /** @type {any} */ (terms.at(-1)).x + 1 };
+  const frame = { top: terms[0].y, left: terms[0].x, bottom: terms.at(-1).y + 1, right: terms.at(-1).x + 1 };
   const best = winner === null ? null : terms[winner];
   const values = terms.map((term) => term.input);
   const enter = ({ y, x }) => go({ layer: node.inputs[0], c, y, x, level: undefined });
