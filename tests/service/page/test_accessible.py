@@ -65,7 +65,8 @@ HEADLESS = """() => [...document.querySelectorAll('main table.terms')].flatMap(t
     const row = table.tBodies[0].rows[0];
     return [...table.tHead.rows[0].cells].map((head, n) => [head, row.cells[n]])
     .filter(([, cell]) => cell.innerText.trim() && cell.offsetParent)
-    .filter(([head, cell]) => !head.offsetParent || Math.abs(head.getBoundingClientRect().right - cell.getBoundingClientRect().right) > 1)
+    .filter(([head, cell]) => !head.offsetParent
+        || Math.abs(head.getBoundingClientRect().right - cell.getBoundingClientRect().right) > 1)
     .map(([, cell]) => cell.innerText); })"""  # cells with text that have no header right above
 
 
