@@ -61,13 +61,43 @@ def test_gallery_has_no_serious_violation(reader: Reader) -> None:
     assert violations(reader) == []
 
 
+HEADLESS = """() => [...document.querySelectorAll('main table.terms')].flatMap(table => {
+    const row = table.tBodies[0].rows[0];
+    return [...table.tHead.rows[0].cells].map((head, n) => [head, row.cells[n]])
+    .filter(([, cell]) => cell.innerText.trim() && cell.offsetParent)
+    .filter(([head, cell]) => !head.offsetParent
+        || Math.abs(head.getBoundingClientRect().right - cell.getBoundingClientRect().right) > 1)
+    .map(([, cell]) => cell.innerText); })"""  # cells with text that have no header right above
+
+
+def test_every_column_has_its_header_on_a_phone(browser: Browser, site: str) -> None:
+    reader = Reader(browser, site, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    reader.go("#img=digits:5")
+    heads = {
+        "pixel": ["adds", "so far"],
+        "norm": ["running (eval)", "batch (train)"],
+        "head": ["logit z", "probability", "value", "weight", "product"],
+        "backward": ["gradient there", "product"],
+    }
+    for level, names in heads.items():
+        reader.move(f"img=digits:5{PLACES[level]}")
+        shown = reader.level(level).locator(".terms thead")
+        for name in names:
+            expect(shown.get_by_text(name, exact=True).first).to_be_visible()
+        assert reader.page.evaluate(HEADLESS) == [], level
+    reader.end()
+
+
 def test_touch_targets(browser: Browser, site: str) -> None:
     reader = Reader(browser, site, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    reader.go("#img=digits:5&layer=stem.conv&c=3").level("channel")
-    small = reader.page.evaluate(
-        """() => [...document.querySelectorAll('button, select, input, #trail a, .slice')].filter(e => e.offsetParent)
-        .map(e => [e.id || e.className, e.getBoundingClientRect()]).filter(([, b]) => b.width < 44 || b.height < 44)
-        .map(([name, b]) => `${name} ${b.width}×${b.height}`)"""
-    )
-    assert small == []
+    reader.go("#img=digits:5")
+    for level in ("channel", "pixel", "norm"):
+        reader.move(f"img=digits:5{PLACES[level]}")
+        reader.level(level)
+        small = reader.page.evaluate(
+            """() => [...document.querySelectorAll('button, select, input, #trail a, .slice, .ways td:not(.outside)')]
+            .filter(e => e.offsetParent).map(e => [e.id || e.className, e.getBoundingClientRect()])
+            .filter(([, b]) => b.width < 44 || b.height < 44).map(([name, b]) => `${name} ${b.width}×${b.height}`)"""
+        )
+        assert small == [], level
     reader.end()

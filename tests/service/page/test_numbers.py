@@ -65,6 +65,19 @@ def test_a_dozen_numbers_of_the_digits_network(reader: Reader, digits_run: Run) 
     check(reader, digits_run, "digits", "test:3", torch.from_numpy(load("digits")[1].images[3:4]), 12, seed=0)
 
 
+def test_the_printed_digits_of_a_pixel_give_the_printed_result(reader: Reader) -> None:
+    picture = "model=cifar10-94&img=digits:5"
+    reader.go(f"#{picture}")
+    chance = random.Random(2)
+    for _ in range(12):
+        c, y, x = chance.randrange(3), chance.randrange(8, 24), chance.randrange(8, 24)
+        reader.move(f"{picture}&layer=input&c={c}&y={y}&x={x}")
+        read(reader, f"input:{c},{y},{x}")
+        terms = reader.page.locator(".formula b").all_inner_texts()
+        byte, mean, std = (float(text.replace("−", "-")) for text in terms[:3])
+        assert f"{(byte / 255 - mean) / std:.4f}" == terms[3].replace("−", "-"), (terms, c, y, x)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-resnet", "lenet5", "deep-cnn"])
 def test_two_hundred_numbers(name: str, browser: Browser, tmp_path: Path, data_dir: Path) -> None:

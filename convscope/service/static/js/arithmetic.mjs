@@ -4,7 +4,7 @@
 // Every cell is `{sum, bound, terms}`: a float32 value of the same cell, whatever the order of its additions, is
 // right if it lies within `bound` of `sum`. rounding.mjs says why.
 
-export { agrees, gamma, UNIT } from './arithmetic/rounding.mjs';
+export { gamma } from './arithmetic/rounding.mjs';
 export { convCell, convMap, linearCell, window } from './arithmetic/conv.mjs';
 export { batchNormCell } from './arithmetic/norm.mjs';
 export { activationCell, derivative } from './arithmetic/activation.mjs';

@@ -3,7 +3,7 @@
 import { api } from './api.mjs';
 import { paint, scaleOf } from './colour.mjs';
 import { h } from './dom.mjs';
-import { exact32, num, percent } from './format.mjs';
+import { exact32, minus, num, percent } from './format.mjs';
 import { mapGrid } from './grid.mjs';
 import { cellAt } from './levels/cell.mjs';
 
@@ -35,7 +35,7 @@ export async function compare(host, context) {
   const proof = host.querySelector('#focus .proof'), cell = host.querySelector('#focus')?.getAttribute('data-cell');
   if (proof && cell?.startsWith(`${node.id}:`)) {
     const at = cellAt(context).index;
-    proof.append(h('div', { id: 'compared-value', 'data-value': data[at] }, h('dt', {}, name), h('dd', {}, exact32(data[at]).replace('-', '−'))));
+    proof.append(h('div', { id: 'compared-value', 'data-value': data[at] }, h('dt', {}, name), h('dd', {}, minus(exact32(data[at])))));
     return;
   }
   const [, height = 1, width = 1] = shape, size = height * width;

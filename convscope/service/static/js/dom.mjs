@@ -26,13 +26,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** @param {string} tag @param {Record<string, any>} [attributes] @param {...any} children @returns {any} */
+/** @param {string} tag @param {Record<string, any>} [attributes] @returns {any} */
 export const svg = (tag, attributes = {}, ...children) => h(`svg:${tag}`, attributes, ...children);
 
 /** @param {string} id @returns {any} the element, which index.html or a level holds */
 export const byId = (id) => document.getElementById(id);
 
-/** Put new children in, with the focus on what has the same id as before. @param {Element} box @param {...any} children */
+/** Put new children in, with the focus on what has the same id as before. @param {Element} box */
 export function swapChildren(box, ...children) {
   const id = box.contains(document.activeElement) ? document.activeElement?.id : '';
   box.replaceChildren(...children.flat().filter((child) => child !== null && child !== false));

@@ -8,11 +8,11 @@ const SIDE = 280, STEP = 20; // what an arrow moves the pen by
 /** @param {(blob: Blob) => void} done */
 export function drawing(done) {
   const canvas = h('canvas', { width: SIDE, height: SIDE, 'aria-hidden': 'true' });
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  const pen = canvas.getContext('2d');
   const clear = () => { pen.fillStyle = '#000'; pen.fillRect(0, 0, SIDE, SIDE); };
   clear();
   Object.assign(pen, { lineWidth: SIDE / 11, lineCap: 'round', lineJoin: 'round', strokeStyle: '#fff' });
-  const at = (e) => { const box = canvas.getBoundingClientRect(); return /** @type {[number, number]} */ ([(e.clientX - box.left) * SIDE / box.width, (e.clientY - box.top) * SIDE / box.height]); };
+  const at = (e) => { const box = canvas.getBoundingClientRect(); return [(e.clientX - box.left) * SIDE / box.width, (e.clientY - box.top) * SIDE / box.height]; };
   canvas.addEventListener('pointerdown', (e) => { canvas.setPointerCapture(e.pointerId); pen.beginPath(); pen.moveTo(...at(e)); pen.lineTo(...at(e)); pen.stroke(); });
   canvas.addEventListener('pointermove', (e) => { if (e.buttons) { pen.lineTo(...at(e)); pen.stroke(); } });
   let x = SIDE / 2, y = SIDE / 2;

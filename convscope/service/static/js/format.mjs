@@ -10,7 +10,8 @@ export function exact32(v) {
   return String(Number(v.toPrecision(9)));
 }
 
-const minus = (s) => s.replace(/-/g, '−');
+/** With a true minus sign. @param {string} s */
+export const minus = (s) => s.replace(/-/g, '−');
 const SUPER = '⁰¹²³⁴⁵⁶⁷⁸⁹';
 
 /** 3.1×10⁻⁸ @param {number} v @param {number} [places] */

@@ -23,24 +23,24 @@ export async function send({ api, go, announce }, file) {
 
 /** @param {Needs} context */
 export function open(context) {
-  const { graph, place } = context;
-  const { api } = context;
+  const { api, graph, place, go } = context;
   const now = (place.img ?? '').split(':')[0];
   let source = graph.sources.find((s) => s.name === now) ?? graph.sources[0];
   let mistakes = false, page = 0, asked = 0;
   const shelf = h('.shelf', { role: 'grid', 'aria-label': 'Pictures' });
   const pages = h('.pages', {}, h('span.quiet', {}, 'asking the network about each…'));
   const problem = h('p.problem', { role: 'alert', hidden: true });
-  const tried = (work) => work.catch((error) => { problem.hidden = false; problem.textContent = error.message; });
+  const tried = (work) => { problem.hidden = true; return work.catch((error) => { problem.hidden = false; problem.textContent = error.message; }); };
   const file = h('input.unseen', { type: 'file', accept: 'image/*', id: 'file', tabindex: -1, 'aria-hidden': 'true', onchange: () => file.files?.[0] && tried(send(context, file.files[0])) });
   const own = h('.own', {}, h('button.button', { id: 'upload', type: 'button', onclick: () => file.click() }, 'Open a file'), file,
     h('button.button', { id: 'draw', type: 'button', onclick: () => {
+      problem.hidden = true;
       side.replaceChildren(drawing((blob) => tried(send(context, blob))));
       byId('pen').focus();
     } }, 'Draw'),
     h('button.button', { id: 'camera', type: 'button', onclick: () => tried(camera(side, box, (blob) => tried(send(context, blob)))) }, 'Camera'),
     h('span.quiet', {}, 'or paste one, or drag one here'));
-  const side = h('.aside');
+  const side = h('div');
   const tools = h('.bar-of-tools');
   const box = dialogue('Choose a picture', own, problem, side, tools, shelf, pages);
   const fill = async () => {
@@ -63,7 +63,7 @@ export function open(context) {
     const row = h('.row', { role: 'row' }, cells);
     rove(row, { cells: () => cells, start: Math.max(0, pictures.findIndex((p) => p.ref === place.img)), onopen: (cell) => {
       box.close();
-      context.go({ img: cell.dataset.ref, from: undefined });
+      go({ img: cell.dataset.ref, from: undefined });
     } });
     shelf.removeAttribute('aria-busy');
     swapChildren(shelf, row);

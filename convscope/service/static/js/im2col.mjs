@@ -36,12 +36,9 @@ export function im2col({ input, weight, output, settings, cell: [o, y, x] }) {
   const [outside, inside, kh, kw] = weight.shape, [, height, width] = input.shape, [, high, wide] = output.shape;
   const each = outside / groups, group = Math.floor(o / each);
   const K = inside * kh * kw, P = high * wide, p = y * wide + x;
-  const along = (n, f) => Int32Array.from({ length: n }, (_, at) => f(at));
-  const [from, down, right] = [along(K, (k) => (group * inside + Math.floor(k / (kh * kw))) * height * width), along(K, (k) => Math.floor(k / kw) % kh * dilation[0] - padding[0]), along(K, (k) => k % kw * dilation[1] - padding[1])];
-  const [tops, lefts] = [along(P, (at) => Math.floor(at / wide) * stride[0]), along(P, (at) => at % wide * stride[1])];
   const unrolled = (k, at) => {
-    const row = tops[at] + down[k], column = lefts[at] + right[k];
-    return row < 0 || column < 0 || row >= height || column >= width ? 0 : input.data[from[k] + row * width + column];
+    const row = Math.floor(at / wide) * stride[0] + Math.floor(k / kw) % kh * dilation[0] - padding[0], column = at % wide * stride[1] + k % kw * dilation[1] - padding[1];
+    return row < 0 || column < 0 || row >= height || column >= width ? 0 : input.data[((group * inside + Math.floor(k / (kh * kw))) * height + row) * width + column];
   };
   const kernels = h('.matrix', {}, matrix(each, K, (r, k) => weight.data[(group * each + r) * K + k], scaleOf(weight.data)), band('across', o % each, each));
   const columns = h('.matrix', {}, matrix(K, P, unrolled, scaleOf(input.data)), band('down', p, P));

@@ -2,7 +2,7 @@
 
 import { css } from './colour.mjs';
 import { h } from './dom.mjs';
-import { count, exact32, num, power } from './format.mjs';
+import { exact32, minus, num, power } from './format.mjs';
 
 /**
  * The cell in focus: the model's number, large, and beside it the browser's own sum with difference and bound.
@@ -15,8 +15,9 @@ export function hero({ value, sum, bound }, cell, name) {
     h('p.eyebrow', {}, name),
     h('p.number', { title: exact32(value) }, num(value, { places: 5 })),
     facts([
-      ['the model, float32', exact32(value).replace('-', '−')], ['summed again here, float64', String(sum).replace('-', '−')],
-      ['difference', [power(off), h(holds ? 'span.holds' : 'span.breaks', {}, holds ? ` ✓ within ${power(bound)}` : ` ✗ beyond ${power(bound)}`)]],
+      ['the model, float32', minus(exact32(value))], ['summed here, float64', minus(String(sum))],
+      ['difference', [power(off), h(holds ? 'span.holds' : 'span.breaks', {},
+        !off ? ' ✓ equal' : `${holds ? ' ✓ equal within' : ' ✗ beyond'} rounding, ${power(bound)}`)]],
     ], 'proof'));
 }
 
@@ -32,7 +33,7 @@ export function legend(scale, what = '') {
 
 /**
  * A titled part of a level, which the address can hide (`hide=im2col,…`).
- * @param {{place: {hide?: string}}} context @param {string} id @param {string} title @param {...any} children
+ * @param {{place: {hide?: string}}} context @param {string} id @param {string} title
  */
 export function panel(context, id, title, ...children) {
   const hidden = (context.place.hide ?? '').split(',').includes(id);
@@ -52,11 +53,13 @@ export const chips = (label, choices, chosen, pick) => h('.chips', { role: 'grou
  */
 export const sumLine = (...parts) => h('p.sum', {}, parts.map((part) => typeof part === 'number' ? h('span.term', {}, num(part)) : typeof part === 'string' ? h('span.op', {}, part) : part));
 
-/** One of many choices. @param {string} label @param {any} chosen @param {any[][]} options value and text @param {(value: string) => void} pick */
-export const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
-  h('select', { id: `choose-${label.split(' ')[0]}`, onchange: (event) => pick(event.target.value) },
-    options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));
+/**
+ * What the products of a cell come to, and its bias. @param {string} products @param {{sum: number, bias: number | null}} result
+ * @param {number} value
+ */
+export const summed = (products, { sum, bias }, value) => sumLine(h('span', {}, products), ' sum to ', h('b', {}, num(sum - (bias ?? 0), { wide: true })),
+  ...bias === null ? ['; there is no bias'] : [bias < 0 ? ' − bias ' : ' + bias ', Math.abs(bias), ' = ', h('b', {}, num(value))]);
 
-/** How a number with a bias comes about. @param {{terms: any[], sum: number, bias: number | null}} result @param {number} value the model's */
-export const products = ({ terms, sum, bias }, value) => h('p.sum', {}, `${count(terms.length)} products`, h('span.op', {}, ' sum to '), h('b', {}, num(sum - (bias ?? 0), { wide: true })),
-  bias === null ? h('span.op', {}, '; there is no bias') : [h('span.op', {}, bias < 0 ? ' − bias ' : ' + bias '), h('b', {}, num(Math.abs(bias))), h('span.op', {}, ' = '), h('b', {}, num(value))]);
+/** One of many choices. @param {string} label @param {any[][]} options value and text @param {(value: string) => void} pick */
+export const choice = (label, chosen, options, pick) => h('label.choice', {}, h('span.quiet', {}, label),
+  h('select', { id: `choose-${label.split(' ')[0]}`, onchange: (event) => pick(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: String(value) === String(chosen) }, text))));

@@ -11,7 +11,7 @@ const NEXT = 'next mistake ›';
 let drawn = '';
 
 /**
- * @param {{api: import('./api.mjs').Api, graph: Graph, place: import('./place.mjs').Place, go: any, announce: any, signal: AbortSignal}} context
+ * @param {Omit<import('./main.mjs').Context, 'field'>} context
  * @returns {{field: (node: string | null, y?: number, x?: number) => void}}
  */
 export function rail(context) {

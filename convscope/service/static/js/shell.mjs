@@ -46,7 +46,7 @@ export function header(context, models) {
       walk || !place.model ? null : h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
         onclick: () => save(current).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message))) }, 'export'),
       h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
-        onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'all digits'),
+        onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'full precision'),
       h('button.quiet-button', { id: 'help', type: 'button', 'aria-label': 'Keyboard help', title: 'keys (?)', onclick: help }, '?')));
 }
 

@@ -17,7 +17,7 @@ import { chips } from './parts.mjs';
  */
 export function waterfall({ terms, heads, last = null, words, label, few = 10, selected, onselect, onopen }) {
   let order = 'size', all = terms.length <= few + 2;
-  const box = h('.waterfall');
+  const box = h('div');
   const draw = () => {
     const sorted = order === 'size' ? terms.slice().sort((a, b) => Math.abs(b.value) - Math.abs(a.value)) : terms;
     const shown = all ? sorted : sorted.slice(0, few);
@@ -48,8 +48,8 @@ export function waterfall({ terms, heads, last = null, words, label, few = 10, s
       onselect?.(term);
     };
     if (onselect) {
-      const list = /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[aria-selected]')]);
-      const choose = (_, i) => pick(/** @type {Term} */ (rows[i].term));
+      const list = [...table.querySelectorAll('tr[aria-selected]')];
+      const choose = (_, i) => pick(rows[i].term);
       rove(table, { cells: () => list, start: Math.max(0, shown.findIndex((t) => t.key === selected)), onmove: choose, onopen: (row, i) => onopen ? onopen(shown[i]) : choose(row, i) });
     }
     swapChildren(box,

@@ -26,7 +26,7 @@ export function whatIf({ input, weight, bias, settings, cell: [o, y, x], value, 
       const [top, left] = [y, x].map((at) => at * now.stride - now.padding);
       result.replaceChildren(h('.if', {}, h('p', {}, h('b', {}, 'What if: '), 'computed here, no longer the model’s own.'),
         inside ? h('p.number', {}, num(sum)) : null,
-        h('p.quiet', {}, inside ? `instead of ${num(value)}; the patch starts at ${top}, ${left} and the map is ${size[0]}×${size[1]}.`.replace(/-/g, '−') : `The map would be ${size[0]}×${size[1]}: it has no place ${y}, ${x}.`),
+        h('p.quiet', {}, inside ? `instead of ${num(value)}; the patch starts at row ${top}, column ${left} and the map is ${size[0]}×${size[1]}.`.replace(/-/g, '−') : `The map would be ${size[0]}×${size[1]}: it has no row ${y}, column ${x}.`),
         h('button.button', { id: 'if-reset', type: 'button', onclick: () => { Object.assign(now, first); draw(); element.querySelector('button').focus(); } }, 'as the model has it')));
       announce(inside ? `what if: ${num(sum)}, not the model's` : 'no such place');
     }

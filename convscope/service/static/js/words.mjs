@@ -1,8 +1,8 @@
 /** A node of the graph in; what its layer does, in the words of the field, out. */
 
+import { pair } from './arithmetic/rounding.mjs';
 import { num } from './format.mjs';
 
-const pair = (v) => Array.isArray(v) ? v : [v, v];
 const by = (v) => pair(v).join('×');
 const one = (v) => pair(v)[0] === pair(v)[1] ? pair(v)[0] : by(v);
 const differs = (v, usual) => v !== undefined && pair(v).some((n) => n !== usual);
@@ -15,7 +15,7 @@ export function what({ kind, settings: s, type, tensors }) {
     case 'conv': return `convolution ${by(s.kernel_size ?? tensors.weight?.slice(2))}${more ? `, ${more}` : ''}`;
     case 'linear': return 'linear';
     case 'batchnorm': return 'batch normalisation';
-    case 'activation': return /** @type {Record<string, string>} */ ({ relu: 'ReLU', gelu: 'GELU', tanh: 'tanh' })[s.function] ?? s.function;
+    case 'activation': return { relu: 'ReLU', gelu: 'GELU', tanh: 'tanh' }[s.function] ?? s.function;
     case 'maxpool': return `largest of ${by(s.kernel_size)}`;
     case 'avgpool': return `mean of ${by(s.kernel_size)}`;
     case 'globalmax': return 'largest of all places';

@@ -31,13 +31,6 @@ export function total(parts, roundings = parts.length) {
 }
 
 /**
- * Whether a float32 value is what the arithmetic allows.
- * @param {number} value
- * @param {{sum: number, bound: number}} cell
- */
-export const agrees = (value, { sum, bound }) => Math.abs(value - sum) <= bound;
-
-/**
  * A number or a pair as a pair: [height, width].
  * @param {number | number[]} value
  */

@@ -22,9 +22,9 @@ export async function show(host, context) {
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
 }
 
-const RULES = /** @type {Record<string, string>} */ ({ relu: 'ReLU: max(x, 0)', gelu: 'GELU: x · Φ(x), Φ the normal distribution', tanh: 'tanh(x)' });
+const RULES = { relu: 'ReLU: max(x, 0)', gelu: 'GELU: x · Φ(x), Φ the normal distribution', tanh: 'tanh(x)' };
 
-/** @param {any} settings @param {number} x @param {number} y */
+/** @param {number} x @param {number} y */
 function curve(settings, x, y) {
   const reach = Math.max(3, Math.abs(x) * 1.25);
   const [low, high] = settings.function === 'tanh' ? [-1.25, 1.25] : [-0.3 * reach, reach];

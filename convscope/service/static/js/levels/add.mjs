@@ -15,7 +15,7 @@ export async function show(host, context) {
   const { index, id, name } = cellAt(context);
   const cell = addCell(branch.data[index], shortcut.data[index]);
   const scale = Math.max(...[branch, shortcut, output].map(({ data }) => largest(data, output.shape, index)));
-  const map = (what, tensor, from) => moving(context, tensor, what, what === 'sum' ? what : [what, ' ', h('button.quiet-button.way', { type: 'button', id: `to-${what}`, onclick: () => go({ layer: from }) }, from)], { scale });
+  const map = (what, tensor, from) => moving(context, tensor, what, what === 'sum' ? what : [what, h('button.quiet-button.way', { type: 'button', id: `to-${what}`, onclick: () => go({ layer: from }) }, from.replaceAll('.', '.\u200b'))], { scale });
   host.append(
     hero({ value: output.data[index], ...cell }, id, name),
     sumLine(cell.terms[0], ' + ', cell.terms[1], ' = ', h('strong', {}, num(cell.sum, { wide: true }))),

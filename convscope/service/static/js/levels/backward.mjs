@@ -23,14 +23,14 @@ export async function show(host, context) {
   const sum = arriving.length ? arriving.reduce((all, part) => all + (part.found?.sum ?? NaN), 0) : Number(cell[0] === target);
   const bound = arriving.reduce((all, part) => all + (part.found?.bound ?? NaN), 0) + (arriving.length > 1 ? arriving.length * 2 ** -24 * arriving.reduce((all, part) => all + Math.abs(part.found?.sum ?? 0), 0) : 0);
   host.append(
-    beside(hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`), moving(context, gradient, 'gradient', `the gradient of ${node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'}`)),
+    beside(hero({ value, sum, bound }, id, `how the logit of ${graph.classes[target]} changes with ${name}`), moving(context, gradient, 'gradient', `gradient of ${node.shape.length === 3 ? `channel ${cell[0]}` : 'all of them'}`)),
     choice('class', target, graph.classes.map((text, k) => [k, text]), (to) => go({ target: Number(to) }, { replace: true })),
     panel(context, 'arriving', 'What arrives here', ...(arriving.length ? arriving.map((part) => arrival(context, part)) : [h('p.note', {}, `This is the end: a logit changes with itself by 1, with the others by 0.`)])),
     ...await shares(context, gradient, target));
   context.field(node.shape.length === 3 ? node.id : null, place.y, place.x);
 }
 
-/** What comes back through one of the layers that took this output. @param {Context} context @param {any} after @param {number} target @param {number[]} cell */
+/** What comes back through one of the layers that took this output. @param {Context} context @param {number} target @param {number[]} cell */
 async function through({ api, node, place }, after, target, cell) {
   const img = place.img;
   const held = (name) => name in after.tensors ? api.tensor(after.id, name) : null;
@@ -38,7 +38,7 @@ async function through({ api, node, place }, after, target, cell) {
   return { after, found: inputGradient(after, /** @type {any} */ ({ gradient, input, weight, variance }), cell) };
 }
 
-/** @param {Context} context @param {any} part */
+/** @param {Context} context */
 function arrival({ go }, { after, found }) {
   if (!found) return h('p.note', {}, `${after.id} is a ${after.type}: this page does not know how it passes gradients back.`);
   const open = (key) => { const [c, y, x] = found.terms[key].from; go({ layer: after.id, c, y, x, level: 'backward' }); };
@@ -49,9 +49,9 @@ function arrival({ go }, { after, found }) {
   });
 }
 
-const FACTORS = /** @type {Record<string, string>} */ ({
-  conv: 'weight', linear: 'weight', batchnorm: 'γ / √(σ² + ε)', activation: 'slope', maxpool: 'won', globalmax: 'won', avgpool: '1 / cells', globalavg: '1 / cells', add: 'passed on', flatten: 'moved', dropout: 'passed on',
-});
+const FACTORS = {
+  conv: 'weight', linear: 'weight', batchnorm: 'γ / √(σ² + ε)', activation: 'slope', maxpool: '1 where it won', globalmax: '1 where it won', avgpool: '1 / cells', globalavg: '1 / cells', add: 'passed on', flatten: 'moved', dropout: 'passed on',
+};
 
 /** Of a convolution: the share in a kernel's gradient, and col2im. @param {Context} context @param {import('../api.mjs').Tensor} gradient @param {number} target */
 async function shares(context, gradient, target) {
@@ -70,16 +70,17 @@ async function shares(context, gradient, target) {
   const all = Array.from(whole.data.subarray(start, start + rows * cols));
   const checks = (td, u, v, value) => check(td, `${node.id}.weight:${o},${k},${u},${v}`, value, weightGradient(input, gradient, node.settings, weight.shape, [o, k, u, v]));
   const choose = choice('input channel', k, Array.from({ length: inside }, (_, n) => [n, n]), (to) => go({ from: Number(to) }, { replace: true }));
+  const here = () => h('.stack', {}, h('span.number-small', {}, num(arrived)), h('span.quiet', {}, 'gradient here'));
   const last = terms[terms.length - 1];
   const frame = { top: Math.max(0, terms[0].y), left: Math.max(0, terms[0].x), bottom: Math.min(input.shape[1], last.y + 1), right: Math.min(input.shape[2], last.x + 1) };
   const [, high, wide] = node.shape;
   return [
     panel(context, 'share', 'Its share of each weight’s gradient', choose, row(
-      h('.stack', {}, h('span.number-small', {}, num(arrived)), h('span.quiet', {}, 'gradient here')), '×', table(terms.map((term) => term.input), 'the patch it looked at', { outside }), '=', table(terms.map((term) => term.input * arrived), 'its share', { outside })),
-      h('p.note', {}, `All ${high * wide} places of channel ${o} share these weights; their shares sum to the gradient of kernel ${o}, ${k}:`), table(all, `∂logit/∂w, ${dims([rows, cols])}`, { cell: checks })),
+      here(), '×', table(terms.map((term) => term.input), 'the patch it looked at', { outside }), '=', table(terms.map((term) => term.input * arrived), 'its share', { outside })),
+      h('p.note', {}, `All ${high * wide} places of channel ${o} share these weights; their shares sum to the gradient of kernel ${o}, slice ${k}:`), table(all, `∂logit/∂w, ${dims([rows, cols])}`, { cell: checks })),
     panel(context, 'col2im', 'What it gives back to its input: col2im', row(
-      h('.stack', {}, h('span.number-small', {}, num(arrived)), h('span.quiet', {}, 'gradient here')), '×', table(terms.map((term) => term.weight), `kernel ${o}, ${k}`), '=', table(terms.map((term) => term.product), 'given back', { outside }), '↦',
+      here(), '×', table(terms.map((term) => term.weight), `kernel ${o}, slice ${k}`), '=', table(terms.map((term) => term.product), 'given back', { outside })),
+      h('p.note', {}, 'Each output gives such a patch to every channel of its input, at its own place; where patches overlap they are added, which is im2col backwards. What comes back over a shortcut is added as well.'),
       still(back, terms[0].c, `gradient of ${node.inputs[0]}, channel ${terms[0].c}`, frame)),
-      h('p.note', {}, 'Each output gives such a patch to every channel of its input, at its own place; where patches overlap they are added. What comes back over a shortcut is added as well.')),
   ];
 }

@@ -1,5 +1,6 @@
 /** A place and a tensor in; the cell meant, and the maps that levels of one number share, out. */
 
+import { at } from '../arithmetic/rounding.mjs';
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { num } from '../format.mjs';
@@ -14,12 +15,11 @@ import { mapGrid } from '../grid.mjs';
  */
 export function cellAt({ node, place }, shape = node.shape) {
   const cell = [place.c, place.y, place.x].slice(0, shape.length).map((n, axis) => Math.min(n ?? 0, shape[axis] - 1));
-  const index = cell.reduce((offset, n, axis) => offset * shape[axis] + n, 0);
-  return { cell, index, id: `${node.id}:${cell}`, name: `${node.id}, ${titleOf(cell)}` };
+  return { cell, index: at(shape, cell), id: `${node.id}:${cell}`, name: `${node.id}, ${titleOf(cell)}` };
 }
 
 /** @param {number[]} cell */
-export const titleOf = ([c, ...place]) => place.length ? `channel ${c} at ${place.join(', ')}` : `number ${c}`;
+export const titleOf = ([c, ...place]) => place.length ? `channel ${c}, row ${place[0]}, column ${place[1]}` : `number ${c}`;
 
 /** Height and width by which a channel is drawn; a vector in rows of equal length. @param {number[]} shape */
 export function plane(shape) {
@@ -31,18 +31,18 @@ export function plane(shape) {
 /**
  * The channel in focus (of a vector, all of it) as a map whose arrows move the place.
  * @param {Context} context @param {Tensor} tensor of the node's own shape, or one that has as many places
- * @param {string} id @param {any} caption @param {Record<string, any>} [options] of mapGrid
+ * @param {string} id @param {Record<string, any>} [options] of mapGrid
  */
 export function moving(context, { shape, data }, id, caption, options = {}) {
   const [height, width] = plane(shape), flat = shape.length < 3;
   const { cell, index } = cellAt(context, shape);
   const start = flat ? 0 : cell[0] * height * width;
-  const at = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
+  const live = /** @type {[number, number]} */ ([Math.floor((index - start) / width), (index - start) % width]);
   const go = (y, x) => {
     context.announce(`${id}, row ${y}, column ${x}: ${num(data[start + y * width + x])}`);
     context.go(flat ? { c: y * width + x } : { y, x }, { replace: true });
   };
-  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at, size: 240, onmove: go, ...options }), caption);
+  return figure(mapGrid({ data, height, width, start, label: id, id: `map-${id}`, at: live, size: 240, onmove: go, ...options }), caption);
 }
 
 /**
@@ -68,36 +68,23 @@ export const follow = ({ go }, layer, [c, y, x]) => h('button.button.way', {
   id: 'source', type: 'button', onclick: () => go({ layer, c, y, x, level: undefined, mode: undefined }),
 }, `Follow ${titleOf(y === undefined ? [c] : [c, y, x])} down to ${layer}`);
 
-/** Where a feature comes from, through flattening and dropout: its name there, and a way down. @param {Context} context */
-export function origin({ graph, node, go }) {
-  const before = (n) => graph.nodes.find(({ id }) => id === n.inputs[0]) ?? n;
-  let source = before(node);
-  while (['flatten', 'dropout'].includes(source.kind)) source = before(source);
-  const [, height = 1, width = 1] = source.shape;
-  const cellOf = (n) => source.shape.length === 1 ? [n] : [Math.floor(n / (height * width)), Math.floor(n / width) % height, n % width];
-  return {
-    name: (n) => source.shape.length === 3 && height * width === 1 ? `channel ${n}` : titleOf(cellOf(n)),
-    open: (n) => { const [c, y, x] = cellOf(n); go({ layer: source.id, c, y, x, level: undefined, sort: undefined }); },
-  };
-}
-
 /** @param {any} map @param {any} caption */
 export const figure = (map, caption) => h('figure.side', {}, map, h('figcaption', {}, caption));
 
 /** Maps in a row with operators between. @param {...any} parts text becomes an operator */
 export const row = (...parts) => h('.maps', {}, parts.map((part) => typeof part === 'string' ? h('span.op', {}, part) : part));
 
-/** The number in focus, its maps beside it where there is room. @param {any} number @param {...any} maps */
+/** The number in focus, its maps beside it where there is room. */
 export const beside = (number, ...maps) => h('.beside', {}, number, row(...maps));
 
-/** A fraction, typeset. @param {any} over @param {any} under */
+/** A fraction, typeset. */
 export const fraction = (over, under) => h('span.frac', {}, h('span', {}, over), h('span', {}, under));
 
-/** What lies under a root. @param {...any} under */
+/** What lies under a root. */
 export const root = (...under) => h('span.root', {}, '√', h('span', {}, under));
 
 /**
  * Writes a number's value, sum and bound on the element that shows it.
- * @param {any} element @param {string} id @param {number} value the model's @param {{sum: number, bound: number} | null} found null: not computed again here
+ * @param {string} id @param {number} value the model's @param {{sum: number, bound: number} | null} found null: not computed again here
  */
 export const check = (element, id, value, found) => Object.assign(element.dataset, { cell: id, value }, found && { sum: found.sum, bound: found.bound });

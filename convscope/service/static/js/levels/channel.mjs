@@ -4,10 +4,10 @@ import { convCell, convMap } from '../arithmetic.mjs';
 import { paint, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { list, MOST, set } from '../edits.mjs';
-import { exact32, num } from '../format.mjs';
+import { exact32, minus, num } from '../format.mjs';
 import { mapGrid, rove } from '../grid.mjs';
 import { legend, panel } from '../parts.mjs';
-import { check, still } from './cell.mjs';
+import { check, row, still } from './cell.mjs';
 import { heading } from './layer.mjs';
 import { siblings } from './locator.mjs';
 
@@ -23,10 +23,10 @@ export async function show(host, context) {
   const [weight, bias] = await parameters(context);
   const again = (y, x) => weight ? convCell(inputs[0], weight, bias, node.settings, [c, y, x]) : null;
   const start = c * height * width, data = output.data.subarray(start, start + height * width), scale = scaleOf(data);
-  const { y: row = Math.floor(height / 2), x: column = Math.floor(width / 2) } = came.layer === node.id && came.c === c ? came : place;
+  const from = came.layer === node.id && came.c === c ? came : place;
+  const at = /** @type {[number, number]} */ ([from.y ?? Math.floor(height / 2), from.x ?? Math.floor(width / 2)]);
   const map = mapGrid({
-    data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at: [row, column], size: 460,
-    describe: (y, x, v) => `row ${y}, column ${x}: ${num(v)}`,
+    data, height, width, scale, label: `channel ${c} of ${node.id}: arrows move, Enter opens a number`, id: 'cell', at, size: 460,
     onmove: (y, x, v) => { announce(`row ${y}, column ${x}: ${num(v)}`); reading(y, x, v); },
     onhover: (y, x, v) => reading(y, x, v),
     onopen: (y, x) => go({ y, x, level: undefined }),
@@ -34,7 +34,7 @@ export async function show(host, context) {
   });
   const said = h('figcaption', {});
   const reading = (y, x, v) => {
-    said.replaceChildren(h('b', {}, num(v)), ` at ${y}, ${x}`);
+    said.replaceChildren(h('b', {}, num(v)), ` at row ${y}, column ${x}`);
     context.field(node.id, y, x);
   };
   const same = inputs.map((tensor, i) => ({ tensor, id: node.inputs[i] })).filter(({ tensor }) => tensor.shape.length === 3 && tensor.shape[0] === channels && node.kind !== 'conv');
@@ -43,9 +43,9 @@ export async function show(host, context) {
       h('figure.main-map', {}, map, said, legend(scale)),
       h('.beside', {},
         node.kind === 'conv' ? await kernel(context, inputs[0], output, map, scale) : null,
-        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', h('.maps', {}, same.map(({ tensor, id }, i) => [i ? h('span.op', {}, '+') : null, still(tensor, c, id)]))) : null,
+        same.length ? panel(context, 'before', same.length > 1 ? 'What it adds' : 'The same channel before', row(...same.flatMap(({ tensor, id }, i) => [...i ? ['+'] : [], still(tensor, c, id)]))) : null,
         node.kind === 'input' ? h('p.note', {}, `Mean ${num(graph.mean[c])} and deviation ${num(graph.std[c])} of the training pictures bring the bytes to this scale.`) : null)));
-  reading(row, column, data[row * width + column]);
+  reading(...at, data[at[0] * width + at[1]]);
 }
 
 /** A convolution's weight and bias, null where there is none. @param {Context} context */
@@ -87,8 +87,8 @@ async function kernel(context, input, output, map, scale) {
     editor.replaceChildren(h('p.note', {}, `Slice of channel ${first + slice}. Change a number: the map follows at once, the network’s answer a moment later.`),
       h('table.numbers.inputs', {}, h('tbody', {}, [...Array(kh).keys()].map((u) => h('tr', {}, [...Array(kw).keys()].map((v) => {
         const at = slice * size + u * kw + v;
-        return h(changed.has(start + at) ? 'td.changed' : 'td', {}, h('input', { id: `weight-${start + at}`, type: 'text', inputmode: 'decimal', value: num(own[at], { places: 4 }).includes('×') ? exact32(own[at]) : String(Number(own[at].toFixed(4))), 'aria-label': `weight at ${u}, ${v}`,
-          oninput: (e) => edit(at, e.target.value.trim() ? Number(e.target.value.replace('−', '-')) : NaN) }));
+        return h(changed.has(start + at) ? 'td.changed' : 'td', {}, h('input', { id: `weight-${start + at}`, type: 'text', inputmode: 'decimal', value: num(own[at]).includes('×') ? minus(exact32(own[at])) : num(own[at]), 'aria-label': `weight at row ${u}, column ${v}`,
+          oninput: (e) => edit(at, e.target.value.trim() ? Number(e.target.value.replace(/−/g, '-')) : NaN) }));
       }))))));
   };
   const choose = (_, i) => {

@@ -26,7 +26,7 @@ export function contributions({ id, caption, columns, rows, chosen, shown = 10, 
       h('th', { scope: 'row' }, name), cells.map((v) => h('td.n', {}, num(v))), h('td.n', {}, num(product, { sign: true, wide: true })), h('td.bars', {}, bar(product, scale)))),
     others > 0 && h('tr.rest', {}, h('th', { scope: 'row' }, others === 1 ? 'one more' : `${others} more`), columns.slice(2).map(() => h('td')), h('td.n', {}, num(rest, { sign: true, wide: true })), h('td.bars'))));
   if (open) {
-    const cells = () => /** @type {HTMLElement[]} */ ([...table.querySelectorAll('tr[data-key]')]);
+    const cells = () => [...table.querySelectorAll('tr[data-key]')];
     rove(table, { cells, start: at > 0 && at < shown ? at : 0, onopen: (tr) => open(Number(tr.dataset.key)) });
   }
   return table;

@@ -42,7 +42,7 @@ export async function show(host, context) {
   const open = (node) => go({ layer: node.id });
   const table = h('table.graph', { role: 'grid', 'aria-label': 'Layers, in the order in which they ran' },
     h('thead', {}, h('tr', {}, h('td'), h('th', { scope: 'col' }, 'layer'), h('th.maps-of', { scope: 'col' }, 'what it makes of this picture'), h('th.n.shape', { scope: 'col' }, 'output'),
-      h('th.n', { scope: 'col' }, 'parameters'), h('th.n', { scope: 'col' }, 'multiply-adds'))), body);
+      h('th.n', { scope: 'col' }, 'parameters'), h('th.n.cost', { scope: 'col' }, 'multiply-adds'))), body);
   rove(table, { cells: () => [...table.querySelectorAll('th a')], onopen: (_, i) => open(graph.nodes[i]) });
   const shortcuts = graph.nodes.filter((n) => n.kind === 'add').length;
   host.append(

@@ -5,8 +5,9 @@ import { h } from '../dom.mjs';
 import { num, percent } from '../format.mjs';
 import { rove } from '../grid.mjs';
 import { chips, hero, panel } from '../parts.mjs';
-import { check, origin } from './cell.mjs';
+import { check } from './cell.mjs';
 import { bar, contributions } from './contributions.mjs';
+import { origin } from './features.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
 export async function show(host, context) {
@@ -32,14 +33,14 @@ export async function show(host, context) {
       contributions({
         id: 'feature', columns: ['feature', 'value', against ? 'weight, difference' : 'weight', 'product'], rows, shown: 12, open: from.open,
         caption: against ? `All ${rows.length} products${bias ? ' and the biases' : ''} come to ${num(cell.sum - other.sum, { sign: true, wide: true })}: by so much the logit of ${graph.classes[k]} is ${cell.sum < other.sum ? 'behind' : 'ahead'}.`
-          : `All ${rows.length} products${bias ? ` and the bias, ${num(/** @type {number} */ (cell.bias), { sign: true })},` : ''} come to ${num(cell.sum, { wide: true })}. Enter follows one down.`,
+          : `All ${rows.length} products${bias ? ` and the bias, ${num(cell.bias, { sign: true })},` : ''} come to ${num(cell.sum, { wide: true })}. Enter follows one down.`,
       })));
   context.field(null);
 }
 
 /**
  * A row a class, the likeliest first: the logit, less the largest, its exponential, that over their sum.
- * @param {import('../main.mjs').Context} context @param {any} run @param {Float32Array} logits @param {any[]} cells @param {number} chosen
+ * @param {import('../main.mjs').Context} context @param {Float32Array} logits @param {any[]} cells @param {number} chosen
  */
 function probabilities({ graph, node, go }, run, logits, cells, chosen) {
   const { shifted, exponentials, divisor, cells: results } = softmax(logits);

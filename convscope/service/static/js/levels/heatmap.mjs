@@ -11,11 +11,11 @@ import { contributions } from './contributions.mjs';
 
 /** @typedef {import('../main.mjs').Context} Context */
 
-const FORMULAS = /** @type {Record<string, string>} */ ({
+const FORMULAS = {
   'grad-cam': 'w: the mean of the gradient over all places.', 'grad-cam++': 'w: Σ g / (2 + g ΣA) over the places where the gradient g is positive.', 'x-grad-cam': 'w: Σ g A / ΣA, g the gradient.',
   'hires-cam': 'Each place is weighed by the gradient there.', 'layer-cam': 'Each place is weighed by the gradient there where that is positive.',
   'score-cam': 'w: the logit with the channel as a mask on the picture, softmax over the channels.', 'ablation-cam': 'w: what the logit loses without the channel.', cam: 'w: the weights of the head.',
-});
+};
 
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
@@ -39,15 +39,15 @@ export async function show(host, context) {
   const sums = method.needs_layer ? await ingredients(context, asked, found) : null;
   const cell = sums?.weights && camCell(sums.weights, sums.activation, [y, x]);
   const value = found.map[y * width + x];
-  const at = `${found.method}:map:${y},${x}`, name = `the map at ${y}, ${x}, for ${graph.classes[found.target]}`;
+  const at = `${found.method}:map:${y},${x}`, name = `the map at row ${y}, column ${x}, for ${graph.classes[found.target]}`;
   host.append(
     h('.beside', {}, cell ? hero({ value, ...cell }, at, name) : h('.hero', { id: 'focus', 'data-value': value, 'data-cell': at }, h('p.eyebrow', {}, name), h('p.number', {}, num(value, { places: 5 })),
       h('p.note', {}, 'The server’s number. This method runs the network many times or decomposes its features: its map is shown, not computed again.')),
     await overlay(api, asked, graph.classes[found.target])),
     ...(found.evidence === 'none' ? [h('p.problem', { role: 'status' }, `Nothing here argues for ${graph.classes[found.target]}: no value of the map is positive, so the heatmap is empty.`)] : []),
-    panel(context, 'stages', 'Stage by stage', stages(context, found, sums, [y, x]), FORMULAS[found.method] ? h('p.note', {}, FORMULAS[found.method]) : null),
-    ...(cell && sums ? [panel(context, 'sum', `The sum at ${y}, ${x}`, contributions({
-      id: 'channel', columns: ['channel', 'weight w', 'activation A', 'w · A'], chosen: sums.c, rows: cell.terms.map(({ k, weight, activation, product }) => ({ key: k, name: `channel ${k}`, cells: [weight, activation], product })),
+    panel(context, 'stages', 'Stage by stage', stages(context, found, sums, [y, x]), h('p.note', {}, FORMULAS[found.method], sums && ' ∂logit/∂A: how the logit changes with A.')),
+    ...(cell && sums ? [panel(context, 'sum', `The sum at row ${y}, column ${x}`, contributions({
+      id: 'channel', columns: ['channel', 'weight w', 'activation A', 'w · A'], chosen: sums.c, rows: cell.terms.map(({ k, weight, activation, product }) => ({ key: k, name: `channel\xa0${k}`, cells: [weight, activation], product })),
       caption: `${cell.terms.length} products come to ${num(cell.sum, { wide: true })}.${cell.doubtful && value === 0 ? ' Rounding alone could explain so little: it counts as zero.' : ''}`, open: (c) => context.go({ c, y, x }, { replace: true }),
     }))] : []));
 }
@@ -58,7 +58,7 @@ function brightest({ map, shape }, axis) {
   return axis ? best % shape[1] : Math.floor(best / shape[1]);
 }
 
-/** What the map is summed from: activation, gradient, weights. @param {Context} context @param {any} asked @param {any} found */
+/** What the map is summed from: activation, gradient, weights. @param {Context} context @param {any} asked */
 async function ingredients({ api, place }, { img, layer, target, method }, { weights }) {
   const [activation, gradient] = await Promise.all([api.output(img, layer), api.gradient(img, layer, target)]);
   const c = Math.min(place.c ?? (weights ? weights.indexOf(Math.max(...weights)) : 0), activation.shape[0] - 1);
@@ -67,7 +67,7 @@ async function ingredients({ api, place }, { img, layer, target, method }, { wei
 
 /**
  * The row of pictures. Each has one live cell; they move together.
- * @param {Context} context @param {any} found @param {any} sums @param {[number, number]} at
+ * @param {Context} context @param {[number, number]} at
  */
 function stages(context, found, sums, at) {
   const { go, place } = context;
@@ -87,9 +87,9 @@ function stages(context, found, sums, at) {
   const parts = [];
   if (sums) {
     const start = sums.c * height * width;
-    parts.push(stage('activation', `activation A, channel ${sums.c}`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, shown) }));
+    parts.push(stage('activation', `activation A of channel ${sums.c}, in focus`, { data: sums.activation.data, start, mark: mark(`activation:${sums.c}`, shown) }));
     if (FORMULAS[found.method]?.includes('gradient')) {
-      parts.push(stage('gradient', `gradient ∂logit/∂A, channel ${sums.c}`, { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, shown) }));
+      parts.push(stage('gradient', 'its gradient ∂logit/∂A', { data: sums.gradient.data, start, mark: mark(`gradient:${sums.c}`, shown) }));
     }
     if (sums.weights && !sums.each) parts.push(weightStage(context, found, sums, stage));
   }
@@ -103,7 +103,7 @@ function stages(context, found, sums, at) {
   return h('.stages', {}, parts, map, positive, large);
 }
 
-/** The weight of every channel, to choose one by. @param {Context} context @param {any} found @param {any} sums @param {any} stage */
+/** The weight of every channel, to choose one by. @param {Context} context */
 function weightStage({ go, place }, found, sums, stage) {
   const [high, broad] = plane([sums.weights.length]);
   const choose = (r, k) => go({ c: r * broad + k, y: place.y, x: place.x }, { replace: true });

@@ -27,10 +27,12 @@ export async function show(host, context) {
   const value = output.data[(c * height + y) * width + x], byte = picture.data[4 * (y * width + x) + c];
   const mean = graph.mean[c], std = graph.std[c] || 1, sum = (byte / 255 - mean) / std;
   const bound = gamma(6) * (byte / 255 + Math.abs(mean)) / std; // quotient, difference, quotient, and mean and std as float32
+  let places = 4; // of mean and deviation: as many as give the printed result
+  while (places < 9 && num((byte / 255 - Number(mean.toFixed(places))) / Number(std.toFixed(places))) !== num(sum)) places++;
   const colour = channels === 3 ? ['red', 'green', 'blue'][c] : 'grey';
   host.append(
     h('.top', {}, h('div', {}, hero({ value, sum, bound }, `${node.id}:${c},${y},${x}`, h('span', {}, 'the picture, ', siblings(context, channels))),
-      h('p.sum.formula', {}, '(', h('b', {}, String(byte)), h('span.op', {}, ' ∕ 255 − '), h('b', {}, num(mean)), ')', h('span.op', {}, ' ∕ '), h('b', {}, num(std)), h('span.op', {}, ' = '), h('b', {}, num(sum, { wide: true })))),
+      h('p.sum.formula', {}, '(', h('b', {}, String(byte)), h('span.op', {}, ' ∕ 255 − '), h('b', {}, num(mean, { places })), ')', h('span.op', {}, ' ∕ '), h('b', {}, num(std, { places })), h('span.op', {}, ' = '), h('b', {}, num(sum, { wide: true })))),
     locator(context, output)),
     panel(context, 'byte', 'Where it begins', h('p.note', {}, `The pixel at row ${y}, column ${x} holds the byte ${byte} of ${colour}. Over 255 it lies between 0 and 1; mean and deviation are those of ${colour} in the training pictures. There is no level below this one.`)));
   context.field(node.id, y, x);

@@ -10,9 +10,9 @@ import { how, what } from '../words.mjs';
 /** @typedef {import('../main.mjs').Context} Context */
 
 const FIRST = 48; // tiles drawn before the level is shown; the others right after
-const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'mean'], ['sparse', 'quietest first']];
+const ORDERS = [['index', 'in order'], ['largest', 'largest first'], ['mean', 'highest mean'], ['sparse', 'quietest first']];
 
-/** The head that layer and channel share. @param {Context} context @param {any} title @param {...any} more */
+/** The head that layer and channel share. @param {Context} context */
 export function heading({ node, graph }, title, ...more) {
   const before = node.inputs.map((id) => graph.nodes.find((n) => n.id === id)).filter(Boolean);
   return h('header', {}, h('p.eyebrow', {}, what(node)), h('h1', {}, title), h('p.lead', {}, how(node)), facts([
@@ -26,7 +26,7 @@ export function heading({ node, graph }, title, ...more) {
 /** @param {HTMLElement} host @param {Context} context */
 export async function show(host, context) {
   const { api, node, place, go, announce } = context;
-  const { shape, data } = await api.output(place.img, node.id, {});
+  const { shape, data } = await api.output(place.img, node.id);
   const channels = shape[0], flat = shape.length === 1, size = flat ? 1 : shape[1] * shape[2];
   const scale = scaleOf(data);
   const stats = Array.from({ length: channels }, (_, c) => {

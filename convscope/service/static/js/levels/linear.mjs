@@ -4,9 +4,9 @@ import { linearCell } from '../arithmetic.mjs';
 import { css, ink, scaleOf } from '../colour.mjs';
 import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
-import { hero, panel, products } from '../parts.mjs';
+import { hero, panel, summed } from '../parts.mjs';
 import { waterfall } from '../waterfall.mjs';
-import { origin } from './cell.mjs';
+import { origin } from './features.mjs';
 import { siblings } from './locator.mjs';
 
 /** @param {HTMLElement} host @param {import('../main.mjs').Context} context */
@@ -26,7 +26,7 @@ export async function show(host, context) {
   ] }));
   host.append(
     hero({ value, sum: result.sum, bound: result.bound }, `${node.id}:${o}`, h('span', {}, `${node.id}, `, siblings(context, output.shape[0]))),
-    products(result, value),
+    summed(`${count(terms.length)} products`, result, value),
     panel(context, 'sum', `Summed over ${count(terms.length)} features`, waterfall({
       terms, heads: ['feature', 'value × weight'], last: result.bias === null ? null : ['bias', result.bias], words: ['feature', 'features'], label: 'terms of the sum: Enter follows one', few: 16, selected: -1, onselect: () => {}, onopen: ({ key }) => from.open(key),
     })));

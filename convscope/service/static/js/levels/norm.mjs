@@ -43,7 +43,7 @@ export async function show(host, context) {
     chips('statistics', [['eval', 'eval: running statistics'], ['train', 'train: this batch']], mode, (to) => go({ mode: to === 'train' ? 'train' : undefined }, { replace: true })),
     panel(context, 'steps', 'Step by step', steps(ofRunning, ofBatch, mode, { weight, bias, eps: node.settings.eps }),
       h('p.note', {}, batch.problem ? batch.problem.message : `In use a network normalises by what it remembers of training; in training by the batch at hand, here the ${count(batch.count)} numbers of this channel in ${place.mates ? `${place.mates.split(',').length + 1} pictures` : 'this one picture'}.`)),
-    panel(context, 'mates', 'Batch mates', await mates(context)));
+    panel(context, 'mates', 'Batch mates', h('p.note', {}, 'Choose pictures to take into the batch.'), await mates(context)));
   context.field(node.id, place.y, place.x);
 }
 

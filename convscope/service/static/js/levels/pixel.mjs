@@ -6,7 +6,7 @@ import { h } from '../dom.mjs';
 import { count, num } from '../format.mjs';
 import { numberTable, rove } from '../grid.mjs';
 import { im2col } from '../im2col.mjs';
-import { hero, panel, products } from '../parts.mjs';
+import { hero, panel, summed } from '../parts.mjs';
 import { waterfall } from '../waterfall.mjs';
 import { whatIf } from '../what-if.mjs';
 import { locator, siblings } from './locator.mjs';
@@ -34,7 +34,7 @@ export async function show(host, context) {
     return canvas;
   };
   const terms = pieces.map((piece, k) => ({ key: first + k, value: piece.reduce((sum, t) => sum + t.product, 0), cells: () => [
-    `channel ${first + k}`, h('span.trio', {}, tiny(piece.map((t) => t.input), inScale), '×', tiny(piece.map((t) => t.weight), kScale), '=', tiny(piece.map((t) => t.product), pScale)),
+    `channel\xa0${first + k}`, h('span.trio', {}, tiny(piece.map((t) => t.input), inScale), '×', tiny(piece.map((t) => t.weight), kScale), '=', tiny(piece.map((t) => t.product), pScale)),
   ] }));
   const largest = terms.reduce((best, t) => Math.abs(t.value) > Math.abs(best.value) ? t : best);
 
@@ -47,7 +47,7 @@ export async function show(host, context) {
     const patch = table(piece.map((t) => t.input), inScale, `patch of channel ${key}`, { outside, cell: (td, r, k) => {
       const t = piece[r * kw + k];
       Object.assign(td, { id: `patch-${r}-${k}` });
-      td.setAttribute('aria-label', t.padded ? 'padding, 0' : `channel ${t.c} at ${t.y}, ${t.x}: ${num(t.input)}`);
+      td.setAttribute('aria-label', t.padded ? 'padding, 0' : `channel ${t.c}, row ${t.y}, column ${t.x}: ${num(t.input)}`);
     } });
     patch.setAttribute('role', 'grid');
     patch.classList.add('ways');
@@ -58,7 +58,7 @@ export async function show(host, context) {
       go({ layer: node.inputs[0], c: from, y: row, x: column, level: undefined });
     } });
     detail.replaceChildren(h('.maps', {}, patch, h('span.op', {}, '×'), table(piece.map((t) => t.weight), kScale, 'kernel'), h('span.op', {}, '='),
-      table(piece.map((t) => t.product), pScale, 'products', { outside, wide: true }), h('p.part-sum', {}, h('span.op', {}, 'Σ'), h('b', {}, num(part, { wide: true })))));
+      table(piece.map((t) => t.product), pScale, 'products', { outside, wide: true }), h('.part-sum', {}, h('span.op', {}, 'Σ'), h('b', {}, num(part, { wide: true })), h('p.quiet', {}, `channel ${key}’s share`))));
     product.mark((key - first) * size, size);
     if (!quiet) announce(`channel ${key} adds ${num(part)}`);
   };
@@ -67,9 +67,9 @@ export async function show(host, context) {
   const [top, left] = [y * stride[0] - padding[0], x * stride[1] - padding[1]];
   host.append(
     h('.top', {}, h('div', {}, hero({ value, sum: result.sum, bound: result.bound }, `${node.id}:${cell}`, h('span', {}, `${node.id}, `, siblings(context, output.shape[0]))),
-      products(result, value)),
+      summed(`${count(inside)} ${inside === 1 ? 'channel' : 'channels'} × ${kh} × ${kw} = ${count(result.terms.length)} products`, result, value)),
     locator(context, output)),
-    panel(context, 'patch', 'Patch × kernel', h('p.note', {}, `Output ${y}, ${x} reads rows ${top} to ${top + dilation[0] * (kh - 1)} and columns ${left} to ${left + dilation[1] * (kw - 1)} of the layer before. Open a number of the patch to follow it on down.`.replace(/-/g, '−')), detail),
+    panel(context, 'patch', 'Patch × kernel', h('p.note', {}, `Row ${y}, column ${x} reads rows ${top} to ${top + dilation[0] * (kh - 1)} and columns ${left} to ${left + dilation[1] * (kw - 1)} of the layer before. Open a number of the patch to follow it on down.`.replace(/-/g, '−')), detail),
     panel(context, 'sum', `Summed over ${count(inside)} ${inside === 1 ? 'channel' : 'channels'}`, waterfall({
       terms, heads: ['', 'patch × kernel = products'], last: result.bias === null ? null : ['bias', result.bias], words: ['channel', 'channels'], label: 'partial sums by channel', selected: largest.key, onselect: select,
     })),
