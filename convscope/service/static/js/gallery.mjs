@@ -11,7 +11,7 @@ import { walk } from './walk.mjs';
 
 const PAGE = 48;
 
-/** @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, place: import('./place.mjs').Place, go: any, announce: any}} Needs */
+/** @typedef {Omit<import('./main.mjs').Context, 'field'>} Needs */
 
 /** Send a picture and go to it. @param {Needs} context @param {Blob} file */
 export async function send({ api, go, announce }, file) {
@@ -23,8 +23,7 @@ export async function send({ api, go, announce }, file) {
 
 /** @param {Needs} context */
 export function open(context) {
-  const { graph, place } = context;
-  const { api } = context;
+  const { api, graph, place } = context;
   const now = (place.img ?? '').split(':')[0];
   let source = graph.sources.find((s) => s.name === now) ?? graph.sources[0];
   let mistakes = false, page = 0, asked = 0;
