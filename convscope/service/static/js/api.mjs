@@ -148,7 +148,6 @@ export function api(model, edits = '', signal = undefined) {
   const raw = (path, values) => remembered(`${base}${path}${query(values)}`, tensorOf, signal);
   const url = (response) => response.blob().then((blob) => URL.createObjectURL(blob));
   return {
-    model, edits, signal,
     /** @returns {Promise<Graph>} */
     graph: () => get(''),
     /** @param {{source: string, start?: number, count?: number, mistakes?: boolean}} values @returns {Promise<{total: number, pictures: Picture[], complete?: boolean}>} */

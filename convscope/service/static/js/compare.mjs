@@ -3,7 +3,7 @@
 import { api } from './api.mjs';
 import { paint, scaleOf } from './colour.mjs';
 import { h } from './dom.mjs';
-import { exact32, minus, num, percent } from './format.mjs';
+import { exact32, minus, percent } from './format.mjs';
 import { mapGrid } from './grid.mjs';
 import { cellAt } from './levels/cell.mjs';
 
@@ -42,7 +42,7 @@ export async function compare(host, context) {
   const scale = scaleOf(data);
   if (place.c !== undefined && size > 1) {
     const start = place.c * size;
-    host.append(h('section.panel', {}, h('h2', {}, `The same channel of ${name}`), mapGrid({ data, height, width, start, scale: scaleOf(data, start, start + size), id: 'compared-cell', size: 300, label: `channel ${place.c} of ${name}`, describe: (y, x, v) => `${name}, row ${y}, column ${x}: ${num(v)}` })));
+    host.append(h('section.panel', {}, h('h2', {}, `The same channel of ${name}`), mapGrid({ data, height, width, start, scale: scaleOf(data, start, start + size), id: 'compared-cell', size: 300, label: `channel ${place.c} of ${name}` })));
   } else if (size > 1) {
     host.append(h('section.panel', {}, h('h2', {}, `The same layer of ${name}`), h('.tiles', { role: 'img', 'aria-label': `${shape[0]} channels of ${name}` }, h('.row', {}, Array.from({ length: shape[0] }, (_, c) => {
       const canvas = h('canvas.pixels');

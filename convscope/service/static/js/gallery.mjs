@@ -11,7 +11,7 @@ import { walk } from './walk.mjs';
 
 const PAGE = 48;
 
-/** @typedef {{api: import('./api.mjs').Api, graph: import('./api.mjs').Graph, place: import('./place.mjs').Place, go: any, announce: any}} Needs */
+/** @typedef {Omit<import('./main.mjs').Context, 'field'>} Needs */
 
 /** Send a picture and go to it. @param {Needs} context @param {Blob} file */
 export async function send({ api, go, announce }, file) {

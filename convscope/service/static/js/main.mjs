@@ -75,8 +75,10 @@ async function render() {
   digits.all = place.digits === 'all';
   try {
     const { models } = await served();
+    if (signal.aborted) return;
     const name = place.model ?? models[0].name;
     if (!models.some((m) => m.name === name)) {
+      context = null;
       header(/** @type {any} */ ({ place: {}, go }), models);
       for (const id of ['trail', 'rail']) byId(id).replaceChildren();
       throw new ServerError(`this server has no model '${name}'; it has ${models.map((m) => m.name).join(', ')}`);
@@ -110,13 +112,14 @@ async function render() {
   }
 }
 
-/** Where the keyboard enters the level. @returns {HTMLElement} */
+/** Where the keys begin. @returns {HTMLElement} */
 const entry = () => main.querySelector('[tabindex="0"], [role=alert]') ?? main;
 
-/** Put the drawn level in place of the old one, with the focus where it was, where one comes from, or at the level's entry. @param {HTMLElement} host */
+/** Put a level on the page, with the focus where it was, where one comes from, or at the entry. @param {HTMLElement} host */
 function swap(host) {
   const focused = /** @type {any} */ (document.activeElement), inside = main.contains(focused), old = main.querySelector('.level');
-  if (!host.querySelector('h1')) host.prepend(h('h1.unseen', {}, [...document.querySelectorAll('#trail li')].map((li) => li.textContent).join(', ')));
+  const way = [...document.querySelectorAll('#trail li')].map((li) => li.textContent);
+  if (!host.querySelector('h1')) host.prepend(h('h1.unseen', {}, way.join(', ')));
   main.replaceChildren(host);
   const again = inside && byId(focused.id);
   if (again || (old && (inside || focused === document.body))) {
@@ -131,27 +134,18 @@ function swap(host) {
   if (old && old.className !== host.className) scrollTo({ top: 0 });
   main.querySelector(':focus-visible')?.scrollIntoView({ block: 'nearest' });
   shown = { ...(place.layer === shown.layer && place.c === shown.c ? shown : {}), ...place };
-  document.title = [...document.querySelectorAll('#trail li')].map((li) => li.textContent).reverse().join(' · ') + ' · convscope';
-}
-
-/** Up one level. */
-function up() {
-  if (!place.layer && !place.level) return;
-  visit(above(place, context?.node?.shape.length === 1));
+  document.title = [...way.reverse(), 'convscope'].join(' · ');
 }
 
 addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || document.querySelector('dialog[open]')) return;
   const target = /** @type {HTMLElement} */ (event.target), typing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
-  if (document.activeElement === document.body && /^(Arrow|Enter)/.test(event.key)) { // nobody is anywhere yet
+  if (document.activeElement === document.body && /^(Arrow|Enter)/.test(event.key)) {
     entry().focus();
-    event.preventDefault();
     if (document.activeElement !== target) document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, bubbles: true, cancelable: true }));
-    return;
-  }
-  if (event.key === 'Escape') {
+  } else if (event.key === 'Escape') {
     if (typing) entry().focus();
-    else up();
+    else if (place.layer || place.level) visit(above(place, context?.node?.shape.length === 1));
   } else if (typing) return;
   else if (event.key === 'Enter' && !target.closest('a, button')) /** @type {any} */ (main.querySelector('.way, .ways [tabindex="0"]'))?.click();
   else if (event.key === '?') help();

@@ -11,7 +11,7 @@ const NEXT = 'next mistake ›';
 let drawn = '';
 
 /**
- * @param {Omit<import('./main.mjs').Context, 'field'>} context
+ * @param {import('./gallery.mjs').Needs} context
  * @returns {{field: (node: string | null, y?: number, x?: number) => void}}
  */
 export function rail(context) {
@@ -22,7 +22,7 @@ export function rail(context) {
     drawn = state;
     draw(aside, context).catch((problem) => {
       drawn = '';
-      if (!context.signal.aborted) swapChildren(aside, h('p.problem', { role: 'alert' }, problem.message), chooser(context));
+      if (!context.signal.aborted) swapChildren(aside, !problem.silent && h('p.problem', { role: 'alert' }, problem.message), chooser(context));
     });
   }
   let wanted = '';
@@ -56,14 +56,9 @@ async function draw(aside, context) {
   const mistakes = h('button.quiet-button', { id: 'next-mistake', type: 'button', onclick: async () => {
     const say = (text) => { mistakes.textContent = text; };
     say('looking…');
-    try {
-      const ref = await nextMistake(api, place.img, (found) => say(`looking… ${found} so far`));
-      if (ref && ref !== place.img) go({ img: ref });
-      else say('no other mistake');
-    } catch (problem) {
-      say(NEXT);
-      announce(/** @type {Error} */ (problem).message, true);
-    }
+    const ref = await nextMistake(api, place.img, (found) => say(`looking… ${found} so far`)).catch((problem) => announce(problem.message, true));
+    if (ref && ref !== place.img) go({ img: ref });
+    else say(ref === undefined ? NEXT : 'no other mistake');
   } }, NEXT);
   const other = h('div');
   if (place.compare && place.compare !== graph.name) verdict(context).then((said) => other.replaceWith(said), (problem) => other.replaceWith(problem.message));

@@ -31,6 +31,7 @@ export function header(context, models) {
   const state = JSON.stringify([models, place.model, place.digits, place.compare]);
   if (top.dataset.state === state) return;
   top.dataset.state = state;
+  const here = !walk && !!place.model;
   swapChildren(top,
     h('a.wordmark', { href: link({ model: place.model, img: place.img }), onclick: (event) => {
       event.preventDefault();
@@ -41,9 +42,9 @@ export function header(context, models) {
       h('label', {}, h('span.unseen', {}, 'Checkpoint'), h('select', { id: 'model', onchange: (e) => go({
         ...TOP, model: e.target.value, edits: undefined, target: undefined, img: undefined,
       }) }, !place.model && h('option', {}, 'choose a model'), models.map((m) => h('option', { value: m.name, selected: m.name === place.model }, m.name)))),
-      models.length > 1 && !walk ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (e) => go({ compare: e.target.value || undefined }, { replace: true }) },
+      here && models.length > 1 ? h('label', {}, h('span.unseen', {}, 'Compare with'), h('select', { id: 'compare', onchange: (e) => go({ compare: e.target.value || undefined }, { replace: true }) },
         h('option', { value: '' }, 'compare with…'), models.filter((m) => m.name !== place.model).map((m) => h('option', { value: m.name, selected: m.name === place.compare }, m.name)))) : null,
-      walk || !place.model ? null : h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
+      here && h('button.quiet-button', { id: 'export', type: 'button', title: 'this walk as one file that opens without a server',
         onclick: () => save(current).catch((error) => dialogue('That did not work', h('p.problem', { role: 'alert' }, error.message))) }, 'export'),
       h('button.quiet-button', { id: 'digits', type: 'button', 'aria-pressed': String(place.digits === 'all'), title: 'every digit of every number (d)',
         onclick: () => go({ digits: place.digits === 'all' ? undefined : 'all' }, { replace: true }) }, 'full precision'),

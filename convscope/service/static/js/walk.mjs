@@ -15,7 +15,7 @@ export function recall(path) {
   return answer && new Response(Uint8Array.from(atob(answer.body), (c) => c.charCodeAt(0)), { headers: answer.headers });
 }
 
-/** Save this place and what lies around it as one file. @param {import('./main.mjs').Context} context */
+/** Save this place and what lies around it. @param {import('./main.mjs').Context} context */
 export async function save({ api, graph, node, place, announce }) {
   announce('packing the walk…', true);
   const after = node ? graph.nodes.filter((n) => n.inputs.includes(node.id)).map((n) => n.id) : [];

@@ -63,7 +63,7 @@ export function still({ shape, data }, c, caption, frame) {
   return figure(box, caption);
 }
 
-/** The way on down; Enter on the level's grid takes it too. @param {Context} context @param {string} layer @param {number[]} cell */
+/** The way on down, by Enter too. @param {Context} context @param {string} layer @param {number[]} cell */
 export const follow = ({ go }, layer, [c, y, x]) => h('button.button.way', {
   id: 'source', type: 'button', onclick: () => go({ layer, c, y, x, level: undefined, mode: undefined }),
 }, `Follow ${titleOf(y === undefined ? [c] : [c, y, x])} down to ${layer}`);

@@ -59,7 +59,7 @@ function probabilities({ graph, node, go }, run, logits, cells, chosen) {
     h('tbody', {}, rows));
   rove(table, { cells: () => rows, start: order.indexOf(chosen), onopen: (tr) => {
     if (Number(tr.dataset.key) !== chosen) go({ c: Number(tr.dataset.key) }, { replace: true });
-    else /** @type {any} */ (document.querySelector('#table-feature [tabindex="0"]')).focus(); // Enter again goes on
+    else table.closest('.level').querySelector('#table-feature [tabindex="0"]').focus(); // Enter again goes on
   } });
   return table;
 }

@@ -56,7 +56,7 @@ async function column({ api, node, place }, how, statistics) {
   return { input, output, count: found?.count, statistics: statistics ?? { mean: found.mean[c], variance: found.var[c] } };
 }
 
-/** @param {any} running @param {any} batch @param {string} mode @param {{weight: number, bias: number, eps: number}} held */
+/** @param {any} running @param {any} batch @param {string} mode @param {any} held */
 function steps(running, batch, mode, { weight, bias, eps }) {
   const rows = /** @type {[string, (way: any) => number][]} */ ([
     ['x', (way) => way.x], ['μ', (way) => way.statistics.mean], ['σ²', (way) => way.statistics.variance],

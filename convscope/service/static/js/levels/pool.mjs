@@ -19,7 +19,7 @@ export async function show(host, context) {
   const cell = poolCell(input, node, [c, i, j]);
   const { terms, winner, divisor } = cell;
   const rows = new Set(terms.map(({ y }) => y)).size, columns = terms.length / rows;
-  const frame = { top: terms[0].y, left: terms[0].x, bottom: terms.at(-1).y + 1, right: terms.at(-1).x + 1 };
+  const around = (from, to = from) => ({ top: from.y, left: from.x, bottom: to.y + 1, right: to.x + 1 });
   const best = winner === null ? null : terms[winner];
   const values = terms.map((term) => term.input);
   const most = best ?? terms.reduce((one, term) => Math.abs(term.input) > Math.abs(one.input) || one.padded ? term : one);
@@ -28,9 +28,9 @@ export async function show(host, context) {
     cell: (td, r, k) => { if (r * columns + k === winner) td.classList.add('winner'); },
   });
   const said = best ? ['The largest, ', h('strong', {}, num(best.input)), `, stands at row ${best.y}, column ${best.x} and goes on as it is; the others of the ${terms.length} are forgotten.`]
-    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}. The furthest from zero stands at row ${most.y}, column ${most.x}.`];
+    : ['The sum of the window, ', h('strong', {}, num(values.reduce((a, b) => a + b, 0), { wide: true })), `, over ${divisor}. The furthest from zero leads on down.`];
   host.append(
-    beside(hero({ value: output.data[index], ...cell }, id, name), still(input, c, 'before', best && !table ? { top: best.y, left: best.x, bottom: best.y + 1, right: best.x + 1 } : frame), '→',
+    beside(hero({ value: output.data[index], ...cell }, id, name), still(input, c, 'before', best && !table ? around(best) : around(terms[0], terms.at(-1))), '→',
       moving(context, output, 'y', node.kind.startsWith('global') ? 'one number is left' : 'after')),
     panel(context, 'window', 'The window', table, h('p.note', {}, said), follow(context, node.inputs[0], [c, most.y, most.x])));
   context.field(output.shape.length === 3 ? node.id : null, i, j);
