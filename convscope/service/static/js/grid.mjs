@@ -64,7 +64,7 @@ export function rove(container, { cells, onmove, onopen, start = 0 }) {
  *   at?: [number, number], describe?: (y: number, x: number, v: number) => string, size?: number,
  *   onhover?: (y: number, x: number, v: number) => void, onmove?: (y: number, x: number, v: number) => void, onopen?: (y: number, x: number) => void,
  *   mark?: (cell: HTMLElement, y: number, x: number, v: number) => void}} options
- *   `describe` what is read aloud; `onhover` a mouse passes, `onmove` arrows or a click; `mark` puts data-… on the live cell; `size` the longest side in CSS pixels
+ *   `describe` what is read aloud; `onmove` arrows or a click; `mark` puts data-… on the live cell; `size` the longest side in pixels
  * @returns {HTMLElement & {redraw: (data: ArrayLike<number>, scale?: number) => void, move: (y: number, x: number) => void}}
  */
 export function mapGrid(options) {
