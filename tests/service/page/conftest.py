@@ -10,6 +10,7 @@ from convscope.runs import Run, load_run
 from convscope.service.models import Models, Served
 from convscope.service.settings import Settings
 from tests.service.conftest import Here
+from tests.service.page.keyboard import Keyboard
 from tests.service.page.reader import Reader
 from tests.service.page.walk import Walk
 
@@ -39,6 +40,14 @@ def reader(browser: Browser, site: str) -> Iterator[Reader]:
     """Someone at the page of the digits network."""
     someone = Reader(browser, site)
     yield someone
+    someone.end()
+
+
+@pytest.fixture(scope="module")
+def keys(browser: Browser, site: str) -> Iterator[Keyboard]:
+    """Someone without a mouse, on one page for all tests of a file: each goes to its place by a link."""
+    someone = Keyboard(browser, site)
+    yield someone.go()
     someone.end()
 
 

@@ -1,11 +1,10 @@
 """What stands around every level, by keyboard alone: pictures, mistakes, checkpoints, help, the way to the level."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from convscope.data import load
 from convscope.runs import Run
@@ -13,14 +12,6 @@ from tests.service.page.keyboard import Keyboard
 from tests.service.page.test_pictures import digit_file
 
 PLACE = "#model=digits&img=digits:3"
-
-
-@pytest.fixture(scope="module")
-def keys(browser: Browser, site: str) -> Iterator[Keyboard]:
-    """One page for all tests of this file: each goes to its place by a link."""
-    someone = Keyboard(browser, site)
-    yield someone.go(PLACE)
-    someone.end()
 
 
 def test_skip_to_the_level(keys: Keyboard) -> None:
@@ -78,8 +69,9 @@ def test_drawing(keys: Keyboard) -> None:
     keys.use("drawn", "Enter")
     keys.page.wait_for_url("**#*img=up:*")
     byte = keys.page.locator("#panel-byte")
-    expect(byte).to_contain_text(re.compile("row 4, column 4 holds the byte [1-9]"))
-    keys.use("cell", "ArrowDown", "ArrowRight")
+    keys.use("cell", "ArrowDown")
+    expect(byte).to_contain_text(re.compile("row 5, column 4 holds the byte [1-9]"))
+    keys.press("ArrowRight")
     expect(byte).to_contain_text("row 5, column 5 holds the byte 0 ")
 
 
