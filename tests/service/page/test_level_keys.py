@@ -94,7 +94,7 @@ def test_pixel(keys: Keyboard) -> None:
     expect(level.locator(".if")).to_have_count(0)
     assert level.locator(".stepper output").all_inner_texts() == ["1", "1", "1"]
     keys.on("stride-less")
-    keys.use(r"patch-\d-\d", "ArrowRight", "ArrowDown", "Enter")
+    keys.use(r"patch-\d-\d", "Home", "ArrowRight", "ArrowDown", "Enter")
     keys.shows(f"stem.relu:{chosen.removeprefix('term-')},2,4")
     keys.on("map-x")
 

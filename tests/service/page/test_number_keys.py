@@ -79,7 +79,7 @@ def test_pool_and_dropout(keys: Keyboard) -> None:
     keys.go("#model=deep&img=digits:3&layer=blocks.0.pool&c=3&y=1&x=2").level("pool")
     keys.use("map-y", "ArrowLeft")
     keys.shows("blocks.0.pool:3,1,1")
-    winner = re.findall(r"\d", keys.page.locator("#winner").inner_text())
+    winner = re.findall(r"row (\d+), column (\d+)", keys.page.locator("#panel-window .note").inner_text())[0]
     keys.use("source", "Enter")
     keys.shows(f"blocks.0.relu:3,{','.join(winner)}")
     keys.go("#model=deep&img=digits:3&layer=dropout&c=7").level("copy")

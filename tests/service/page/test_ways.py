@@ -151,6 +151,7 @@ def restarted(
     reader.end()
 
 
+@pytest.mark.slow
 def test_on_with_a_server_that_was_away(restarted: tuple[Reader, Service, Callable[[], Service]]) -> None:
     reader, service, start = restarted
     reader.go("#img=digits:5&layer=stem.relu&c=1").level("channel")
