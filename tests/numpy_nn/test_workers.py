@@ -134,6 +134,10 @@ def test_product(rows, threads):
         np.testing.assert_allclose(workers.product(a, b), a @ b, rtol=1e-12, atol=1e-12)
 
 
+def test_a_product_warns_of_nothing():  # OpenBLAS's flag is raised over finite numbers too; the result says NaN
+    assert np.isnan(workers.product(np.array([[np.inf, 1.0]]), np.array([[0.0], [1.0]]))).all()
+
+
 def test_who_is_free_takes_the_next_block():
     """One thread is held up with its first block until the other has done all the rest."""
     done = []
