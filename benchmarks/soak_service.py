@@ -123,11 +123,20 @@ async def watch(soak: Soak, server: ServerProcess) -> None:
         await asyncio.sleep(every)
 
 
+async def at_rest(server: ServerProcess) -> int:
+    """The descriptors that are open without any client, once what clients left behind is closed."""
+    found = []
+    for _ in range(20):
+        await asyncio.sleep(0.5)
+        found.append(server.descriptors())
+    return min(found)
+
+
 def growth(samples: Sequence[Sample], settled: float) -> list[str]:
     """What grew between the first third and the last of the time after `settled` seconds.
 
     By the least that there was in each: it hardly depends on which requests were in flight, and a leak lifts it. Of
-    descriptors, two more are allowed: so many connections more there may be at the emptiest of moments.
+    descriptors, two more are allowed, connections of the emptiest moment; `at_rest` counts them exactly.
     """
     after = [sample for sample in samples if sample.seconds >= settled]
     third = len(after) // 3
@@ -146,6 +155,7 @@ async def soak_for(server: ServerProcess, pictures: Sequence[bytes], seconds: fl
     all_ = questions(pictures)
     async with httpx.AsyncClient(base_url=server.url, timeout=2 * PATIENCE) as client:
         expected = await alone(client, all_)
+    before = await at_rest(server)
     soak = Soak(time.monotonic() + seconds)
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(soak, server))
@@ -155,6 +165,9 @@ async def soak_for(server: ServerProcess, pictures: Sequence[bytes], seconds: fl
                     group.create_task(keep_leaving(soak, server.url, seed, [*all_["predict"], *all_["explain"]]))
                 else:
                     group.create_task(keep_asking(soak, server.url, kind, seed, all_[kind], expected))
+    after = await at_rest(server)
+    if after > before:
+        soak.complaints.append(f"{after} descriptors are open when all clients have left, {before} before they came")
     return soak
 
 
