@@ -101,3 +101,11 @@ def test_touch_targets(browser: Browser, site: str) -> None:
         )
         assert small == [], level
     reader.end()
+
+
+def test_the_network_stays_within_the_page(reader: Reader) -> None:
+    reader.go("#img=digits:5").level("graph")
+    right = "name => document.querySelector(name).getBoundingClientRect().right"
+    for width in (390, 700, 760, 900, 980, 1010, 1024, 1100, 1170, 1240, 1260, 1300, 1340, 1440):
+        reader.page.set_viewport_size({"width": width, "height": 700})
+        assert reader.page.evaluate(right, ".graph") <= reader.page.evaluate(right, "#main") + 0.5, width
